@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make test` is everything that must hold; each of its steps is a target of its own. `make help` lists them.
+# Needs Python 3.11 or newer and make. Everything else is installed into .venv, at the versions in constraints.txt.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The modules whose every line and branch the tests must take: the core, the catalog, every sans-IO protocol.
+FULLY_COVERED := \
+    src/heliograph/__init__.py \
+    src/heliograph/telemetry.py \
+    src/heliograph/catalog/*
+
+# What `heliograph catalog KIND` writes and `--check` compares.
+GENERATED := python markdown weaver grafana alerts
+
+DEMO        := examples/first_event.py
+DEMO_EXTRAS := cli
+
+# Options for one run: make unit ARGS="tests/test_telemetry.py -k span"
+ARGS :=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check -qq
+PINS := -c constraints.txt
+
+# The first interpreter that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+    "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && { echo "$$python"; break; }; done)
+
+BASE := $(VENV)/.base
+DEV  := $(VENV)/.dev
+
+.PHONY: help test lint format types layers unit coverage generated generated-check docs bench demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: lint types layers unit coverage generated-check docs ## everything below, in this order
+	@echo "make test: all is well"
+
+lint: $(DEV) ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(DEV) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(DEV) ## mypy strict, pyright strict, complete public types
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --verifytypes heliograph --ignoreexternal
+
+layers: $(DEV) ## who may import whom
+	$(BIN)/lint-imports
+
+unit: $(DEV) ## the tests, with branch coverage; ARGS="tests/x.py -k name" narrows them
+	$(BIN)/coverage run -m pytest $(ARGS)
+
+coverage: $(DEV) ## report of the last run of the tests, and the gate
+	$(BIN)/coverage report
+	@echo "Every line and branch of these must be taken:"
+	$(BIN)/coverage report --fail-under=100 $(FULLY_COVERED:%=--include='%')
+
+generated: $(DEV) ## write again what is generated from the catalogs
+	@set -e; for kind in $(GENERATED); do $(BIN)/python -m heliograph catalog $$kind; done
+
+generated-check: $(DEV) ## fail where a generated file differs from its catalog
+	@status=0; for kind in $(GENERATED); do \
+	    echo "heliograph catalog $$kind --check"; \
+	    $(BIN)/python -m heliograph catalog $$kind --check || status=1; \
+	done; exit $$status
+
+docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
+	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(DEV) ## the ratio tables
+	$(BIN)/python -m benchmarks $(ARGS)
+
+demo: $(VENV)/.demo ## the best the project can show
+	$(BIN)/python $(DEMO)
+
+clean: ## remove .venv and whatever was built
+	rm -rf $(VENV) build dist docs/_build htmlcov .coverage .coverage.* \
+	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# Stamps: an environment is brought up to date when what it is made from has changed.
+
+$(BASE): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+	    echo "heliograph needs Python 3.11 or newer with its venv module, as python3.11 or python3 on the PATH;" >&2; \
+	    echo "another interpreter can be named: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Preparing $(VENV) with $(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(PINS) --upgrade pip
+	@$(PIP) install $(PINS) --group build
+	@touch $@
+
+$(DEV): $(BASE)
+	@echo "Installing the pinned dependencies into $(VENV)"
+	@$(PIP) install $(PINS) --no-build-isolation -e '.[all]' --group dev
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.demo: $(BASE)
+	@$(PIP) install $(PINS) --no-build-isolation -e '.[$(DEMO_EXTRAS)]'
+	@touch $@
