@@ -27,6 +27,9 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check -qq
 PINS := -c constraints.txt
 
+# Pyright comes with its JavaScript and its Node.js as packages; it need not ask the network for news of itself.
+PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
 # The first interpreter that is new enough and can make a virtual environment.
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
     "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -51,10 +54,10 @@ format: $(DEV) ## mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(DEV) ## mypy strict, pyright strict, complete public types
+types: $(DEV) ## mypy strict, pyright, complete types of the public names
 	$(BIN)/mypy
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --verifytypes heliograph --ignoreexternal
+	$(PYRIGHT)
+	$(PYRIGHT) --verifytypes heliograph --ignoreexternal
 
 layers: $(DEV) ## who may import whom
 	$(BIN)/lint-imports
@@ -96,7 +99,7 @@ $(BASE): pyproject.toml constraints.txt
 	    echo "heliograph needs Python 3.11 or newer with its venv module, as python3.11 or python3 on the PATH;" >&2; \
 	    echo "another interpreter can be named: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "Preparing $(VENV) with $(PYTHON)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install $(PINS) --upgrade pip
 	@$(PIP) install $(PINS) --group build
 	@touch $@
