@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public names: each is there, is named once, in order, and says what it gives."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import heliograph
+
+
+def module_names() -> list[str]:
+    found = pkgutil.walk_packages(heliograph.__path__, "heliograph.")
+    return ["heliograph", *(module.name for module in found if "__main__" not in module.name)]
+
+
+def public(name: str) -> dict[str, object]:
+    module = importlib.import_module(name)
+    return {each: getattr(module, each) for each in getattr(module, "__all__", ())}
+
+
+def documented(name: str) -> Iterator[tuple[str, object]]:
+    """The classes and functions a module exports, and the public methods of those classes."""
+    for each, value in public(name).items():
+        if not (inspect.isclass(value) or inspect.isroutine(value)):
+            continue
+        yield each, value
+        if inspect.isclass(value):
+            for member, thing in vars(value).items():
+                if not member.startswith("_") and (
+                    inspect.isroutine(thing) or isinstance(thing, property | staticmethod)
+                ):
+                    yield f"{each}.{member}", getattr(value, member)
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert inspect.getdoc(importlib.import_module(name))
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_what_a_module_exports_is_there_and_named_once(name: str) -> None:
+    exported = getattr(importlib.import_module(name), "__all__", ())
+
+    assert sorted(set(exported)) == sorted(exported)
+    assert set(public(name)) == set(exported)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in module_names() if hasattr(importlib.import_module(name), "__path__")]
+)
+def test_a_package_states_what_it_exports(name: str) -> None:
+    assert hasattr(importlib.import_module(name), "__all__")
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_every_exported_class_function_and_method_has_a_docstring(name: str) -> None:
+    assert [each for each, value in documented(name) if not inspect.getdoc(value)] == []
