@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 FULLY_COVERED := \
     src/heliograph/__init__.py \
     src/heliograph/telemetry.py \
-    src/heliograph/catalog/*
+    src/heliograph/catalog/**
 
 # What `heliograph catalog KIND` writes and `--check` compares.
 GENERATED := python markdown weaver grafana alerts
@@ -60,7 +60,7 @@ types: $(DEV) ## mypy strict, pyright, complete types of the public names
 	$(PYRIGHT) --verifytypes heliograph --ignoreexternal
 
 layers: $(DEV) ## who may import whom
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 unit: $(DEV) ## the tests, with branch coverage; ARGS="tests/x.py -k name" narrows them
 	$(BIN)/coverage run -m pytest $(ARGS)

@@ -13,9 +13,9 @@ import pytest
 import heliograph
 
 
-def module_names() -> list[str]:
-    found = pkgutil.walk_packages(heliograph.__path__, "heliograph.")
-    return ["heliograph", *(module.name for module in found if "__main__" not in module.name)]
+FOUND = tuple(pkgutil.walk_packages(heliograph.__path__, "heliograph."))
+MODULES = ["heliograph", *(each.name for each in FOUND if not each.name.endswith("__main__"))]
+PACKAGES = ["heliograph", *(each.name for each in FOUND if each.ispkg)]
 
 
 def public(name: str) -> dict[str, object]:
@@ -37,12 +37,12 @@ def documented(name: str) -> Iterator[tuple[str, object]]:
                     yield f"{each}.{member}", getattr(value, member)
 
 
-@pytest.mark.parametrize("name", module_names())
+@pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_what_it_is_for(name: str) -> None:
     assert inspect.getdoc(importlib.import_module(name))
 
 
-@pytest.mark.parametrize("name", module_names())
+@pytest.mark.parametrize("name", MODULES)
 def test_what_a_module_exports_is_there_and_named_once(name: str) -> None:
     exported = getattr(importlib.import_module(name), "__all__", ())
 
@@ -50,13 +50,11 @@ def test_what_a_module_exports_is_there_and_named_once(name: str) -> None:
     assert set(public(name)) == set(exported)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in module_names() if hasattr(importlib.import_module(name), "__path__")]
-)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_states_what_it_exports(name: str) -> None:
     assert hasattr(importlib.import_module(name), "__all__")
 
 
-@pytest.mark.parametrize("name", module_names())
+@pytest.mark.parametrize("name", MODULES)
 def test_every_exported_class_function_and_method_has_a_docstring(name: str) -> None:
     assert [each for each, value in documented(name) if not inspect.getdoc(value)] == []
