@@ -12,7 +12,6 @@ import pytest
 
 import heliograph
 
-
 FOUND = tuple(pkgutil.walk_packages(heliograph.__path__, "heliograph."))
 MODULES = ["heliograph", *(each.name for each in FOUND if not each.name.endswith("__main__"))]
 PACKAGES = ["heliograph", *(each.name for each in FOUND if each.ispkg)]
