@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What metrics must satisfy beyond the format's table."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from heliograph.catalog.errors import did_you_mean, shorten
+from heliograph.catalog.model import ERROR_TYPE, Alert, Condition, MetricSpec
+from heliograph.catalog.reading import list_of
+from heliograph.catalog.shapes import kind_of
+from heliograph.catalog.units import conversion, is_count, same_family
+from heliograph.catalog.values import SCALAR_CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from heliograph.catalog.model import EventSpec, FieldSpec, Use, Where
+    from heliograph.catalog.reading import Reading
+    from heliograph.catalog.shapes import Cell, Entry
+
+__all__ = ["read_metrics"]
+
+_TAG_TYPES: Final = frozenset({"string", "int", "float", "number", "bool"})
+_RATES: Final = ("counter", "sum", "histogram")
+
+
+def read_metrics(reading: Reading, events: Mapping[str, EventSpec | None]) -> dict[str, MetricSpec]:
+    """The section `metrics`, checked against the document's events."""
+    cells = reading.top.entry("metrics").cells
+    reading.check_renamings(cells, cells, "metric")
+    metrics = {}
+    for name, cell in cells.items():
+        if cell.value is not None:
+            metrics[name] = _Metric(reading, events, cell.value).read(name, cell.where)
+    return metrics
+
+
+class _Metric:
+    """Reads one metric."""
+
+    def __init__(
+        self, reading: Reading, events: Mapping[str, EventSpec | None], entry: Entry
+    ) -> None:
+        self.reading = reading
+        self.faults = reading.faults
+        self.known = events
+        self.entry = entry
+        self.instrument = entry.get("instrument")
+        self.events = self._events()
+
+    def read(self, name: str, where: Where) -> MetricSpec:
+        """The metric; worthless if there are faults."""
+        entry = self.entry
+        reading = self.reading
+        self._check_instrument()
+        measurement = self._measurement()
+        tags, error_type = self._tags()
+        if "keep" in entry and "drop" in entry:
+            message = "keep and drop in one metric"
+            self.faults.add(message, entry.where_of("drop"), "say it with one of them")
+        return MetricSpec(
+            name=name,
+            brief=entry.get("brief", ""),
+            catalog=reading.catalog,
+            instrument=self.instrument,
+            events=tuple(event.name for event in self.events),
+            measurement=measurement,
+            unit=self._unit(measurement),
+            tags=tags,
+            error_type=error_type,
+            buckets=self._buckets(),
+            exponential=entry.get("buckets") == "exponential",
+            monotonic=entry.get("monotonic", True),
+            keep=self._conditions("keep"),
+            drop=self._conditions("drop"),
+            cardinality_limit=entry.get("cardinality_limit", 2000),
+            alert=self._alert(),
+            stability=reading.stability(entry),
+            deprecated=reading.deprecation(entry),
+            note=entry.get("note"),
+            where=where,
+        )
+
+    def _check_instrument(self) -> None:
+        for key, instrument in (("buckets", "histogram"), ("monotonic", "sum")):
+            if key in self.entry and self.instrument not in (instrument, None):
+                message = f"{key!r} on a {self.instrument}"
+                mend = f"remove it; only a {instrument} has it"
+                self.faults.add(message, self.entry.where_of(key), mend)
+
+    def _events(self) -> tuple[EventSpec, ...]:
+        """The events that are sound; unknown ones are faults, faulty ones have theirs already."""
+        given = self.entry.get("event", ())
+        if isinstance(given, str):
+            named = [(given, self.entry.where_of("event"))]
+        else:
+            named = [(cell.value, list_of(cell)) for cell in given]
+        events: dict[str, EventSpec] = {}
+        for name, where in named:
+            event = self.known.get(name)
+            if name not in self.known:
+                candidates = self.known
+                stages = [known for known in self.known if known.rpartition(".")[0] == name]
+                otherwise = "name an event of this catalog"
+                mend = (
+                    f"a span has three: {', '.join(map(shorten, stages))}"
+                    if stages
+                    else did_you_mean(name, candidates, otherwise)
+                )
+                self.faults.add(f"unknown event {shorten(name)!r}", where, mend)
+            elif name in events:
+                self.faults.add(f"event {shorten(name)!r} stands twice", where, "remove one")
+            elif event is not None and event.alias_of is not None:
+                message = f"event {shorten(name)!r} is an old name"
+                self.faults.add(message, where, f"write {shorten(event.alias_of)}")
+            elif event is not None:
+                events[name] = event
+        return tuple(events.values())
+
+    def _measurement(self) -> FieldSpec | None:
+        entry = self.entry
+        if "measurement" not in entry:
+            if self.instrument not in ("counter", None):
+                message = f"a {self.instrument} without a measurement"
+                self.faults.add(message, entry.where, "add measurement: NAME")
+            return None
+        name: str = entry.get("measurement")
+        where = entry.where_of("measurement")
+        found = None
+        for event in self.events:
+            uses = {use.field.name: use for use in event.measurements}
+            if name in uses:
+                found = uses[name].field
+            else:
+                self._not_carried(event, "measurement", name, event.measurements, where)
+        return found
+
+    def _not_carried(
+        self, event: EventSpec, noun: str, name: str, uses: Sequence[Use], where: Where
+    ) -> None:
+        """Say that an event has no such measurement or metadata, unless the field is faulty."""
+        if name in self.reading.fields and self.reading.fields[name] is None:
+            return
+        by_key = [use.field.name for use in uses if use.key == name]
+        names = [use.field.name for use in uses]
+        mend = f"write {by_key[0]}, the field whose key that is" if by_key else ""
+        otherwise = f"it has {', '.join(names)}" if names else "it has none"
+        mend = mend or did_you_mean(name, names, otherwise)
+        message = f"event {shorten(event.name)!r} has no {noun} {shorten(name)!r}"
+        self.faults.add(message, where, mend)
+
+    def _unit(self, measurement: FieldSpec | None) -> str:
+        entry = self.entry
+        self.reading.check_unit(entry)
+        given: str | None = entry.get("unit")
+        if self.instrument == "counter":
+            if given is not None and not is_count(given):
+                mend = 'a counter counts events: write 1, or say of what, as in "{request}"'
+                self.faults.add(f"unit {given!r} on a counter", entry.where_of("unit"), mend)
+            return given or "{event}"
+        own = (measurement.unit if measurement is not None else None) or "1"
+        if given is None:
+            return own
+        if measurement is not None and conversion(own, given) is None:
+            message = f"unit {given!r} cannot be made from {own!r}, the unit of"
+            message = f"{message} {measurement.name!r}"
+            mend = f"write one of {', '.join(same_family(own))}"
+            self.faults.add(message, entry.where_of("unit"), mend)
+        return given
+
+    def _tags(self) -> tuple[tuple[FieldSpec, ...], bool]:
+        tags: dict[str, FieldSpec] = {}
+        error_type = False
+        for cell in self.entry.items("tags"):
+            where = list_of(cell)
+            if cell.value in tags or (cell.value == ERROR_TYPE and error_type):
+                self.faults.add(f"tag {cell.value!r} stands twice", where, "remove one")
+            elif cell.value == ERROR_TYPE:
+                error_type = True
+                self._check_error_type(where)
+            elif (field := self._metadata(cell.value, where)) is not None:
+                self._check_tag(field, where)
+                for other in tags.values():
+                    if field.attribute is not None and field.attribute == other.attribute:
+                        message = f"tags {other.name!r} and {field.name!r} are both the attribute"
+                        message = f"{message} {field.attribute!r}"
+                        self.faults.add(message, where, "use one of them")
+                tags[cell.value] = field
+        return tuple(tags.values()), error_type
+
+    def _check_tag(self, field: FieldSpec, where: Where) -> None:
+        if field.sensitive:
+            message = f"tag {field.name!r} is sensitive"
+            self.faults.add(message, where, "remove it; it may not leave the process")
+        elif field.type not in _TAG_TYPES:
+            message = f"tag {field.name!r} is of type {field.type}"
+            self.faults.add(message, where, "a tag is text, a number, true or false")
+        elif field.high_cardinality:
+            message = f"tag {field.name!r} has too many values"
+            self.faults.add(message, where, "remove it, or declare cardinality: low if it is")
+        elif field.attribute is None and field.where is not None:
+            message = f"tag {field.name!r} has no attribute name"
+            self.faults.add(message, where, "give the field an attribute other than none")
+
+    def _check_error_type(self, where: Where) -> None:
+        kinds = {use.field.type for event in self.events for use in event.metadata}
+        if self.events and not kinds & {"result", "exception"}:
+            message = f"tag {ERROR_TYPE!r}, but the event carries no result and no exception"
+            self.faults.add(message, where, "remove it, or add a field of type result")
+
+    def _metadata(self, name: str, where: Where) -> FieldSpec | None:
+        """The field of that name that every event of the metric carries."""
+        found = None
+        for event in self.events:
+            uses = {use.field.name: use for use in event.metadata}
+            if name in uses:
+                found = uses[name].field
+            else:
+                self._not_carried(event, "metadata", name, event.metadata, where)
+        return found
+
+    def _buckets(self) -> tuple[float, ...]:
+        cells = self.entry.get("buckets", ())
+        if isinstance(cells, str):
+            return ()
+        for lower, upper in pairwise(cells):
+            if upper.value <= lower.value:
+                message = f"bucket {upper.value} does not follow {lower.value}"
+                self.faults.add(message, list_of(upper), "let the bounds grow")
+        return tuple(cell.value for cell in cells)
+
+    def _conditions(self, key: str) -> tuple[Condition, ...]:
+        conditions = []
+        for name, cell in self.entry.entry(key).cells.items():
+            field = self._metadata(name, cell.where)
+            if field is None or cell.value is None:
+                continue
+            cells = cell.value if isinstance(cell.value, tuple) else (cell,)
+            values = tuple(item.value for item in cells)
+            if field.type not in _TAG_TYPES:
+                message = f"condition on {name!r}, which is of type {field.type}"
+                mend = "use a field that is text, a number, true or false"
+                self.faults.add(message, cell.where, mend)
+                continue
+            for value in values:
+                self._check_condition(field, value, cell)
+            conditions.append(Condition(field, values))
+        return tuple(conditions)
+
+    def _check_condition(self, field: FieldSpec, value: Any, cell: Cell) -> None:
+        if not SCALAR_CHECKS[field.type](value):
+            message = f"{kind_of(value)} is not of type {field.type}"
+            self.faults.add(message, cell.where, f"{field.name} never has it")
+        elif field.values and value not in field.values:
+            allowed = [str(one) for one in field.values]
+            mend = did_you_mean(str(value), allowed, f"it has {', '.join(allowed)}")
+            message = f"{kind_of(value)} is not among the values of {field.name!r}"
+            self.faults.add(message, cell.where, mend)
+
+    def _alert(self) -> Alert | None:
+        if "alert" not in self.entry:
+            return None
+        alert = self.entry.entry("alert")
+        where = self.entry.where_of("alert")
+        if ("above" in alert) == ("below" in alert):
+            message = "an alert needs a threshold" if "above" not in alert else "two thresholds"
+            self.faults.add(message, where, "say above or below")
+        quantile = alert.get("quantile")
+        if self.instrument == "histogram" and quantile is None:
+            self.faults.add("an alert on a histogram", where, "say which quantile: 0.99")
+        if self.instrument not in ("histogram", None) and quantile is not None:
+            message = f"a quantile of a {self.instrument}"
+            self.faults.add(message, alert.where_of("quantile"), "only a histogram has quantiles")
+        if self.instrument not in (*_RATES, None) and "over" in alert:
+            message = f"'over' on a {self.instrument}"
+            self.faults.add(
+                message, alert.where_of("over"), "remove it; the last value is compared"
+            )
+        return Alert(
+            threshold=float(alert.get("above", alert.get("below", 0))),
+            above="above" in alert,
+            over=alert.get("over", "5m"),
+            quantile=quantile,
+            hold=alert.get("for", "5m"),
+            severity=alert.get("severity", "warning"),
+            summary=alert.get("summary") or self.entry.get("brief", ""),
+        )

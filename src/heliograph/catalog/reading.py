@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the loader share while they read one document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from heliograph.catalog.errors import did_you_mean, shorten
+from heliograph.catalog.model import Deprecation, Where
+from heliograph.catalog.units import mistaken_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from heliograph.catalog.errors import Faults
+    from heliograph.catalog.model import FieldSpec, Stability
+    from heliograph.catalog.shapes import Cell, Entry
+
+__all__ = ["Reading", "list_of", "renamed_to"]
+
+
+@dataclass(slots=True)
+class Reading:
+    """One document as far as it has been read."""
+
+    top: Entry
+    faults: Faults
+    fields: dict[str, FieldSpec | None] = field(default_factory=dict)
+    """Declared fields; None for one that is faulty."""
+
+    @property
+    def catalog(self) -> str:
+        """The catalog's name."""
+        name: str = self.top.get("catalog", "")
+        return name
+
+    def stability(self, entry: Entry) -> Stability:
+        """An entry's own stability, or the catalog's."""
+        stability: Stability = entry.get("stability") or self.top.get("stability", "development")
+        return stability
+
+    def deprecation(self, entry: Entry) -> Deprecation | None:
+        """An entry's deprecation, if it has one."""
+        if "deprecated" not in entry:
+            return None
+        record = entry.entry("deprecated")
+        if not record.cells:
+            where = entry.where_of("deprecated")
+            self.faults.add("deprecated says nothing", where, "add renamed_to or note")
+        return Deprecation(record.get("renamed_to"), record.get("note"))
+
+    def check_unit(self, entry: Entry) -> None:
+        """Check that an entry's unit is not merely an English word."""
+        unit = entry.get("unit")
+        if unit is not None and (meant := mistaken_for(unit)) is not None:
+            where = entry.where_of("unit")
+            self.faults.add(f"{unit!r} is no UCUM code", where, f"did you mean {meant!r}?")
+
+    def check_renamings(self, cells: Mapping[str, Cell], known: Iterable[str], noun: str) -> None:
+        """Check that old names lead to known new ones, and not in a circle."""
+        targets = {name: target for name, cell in cells.items() if (target := renamed_to(cell))}
+        names = set(known)
+        for name, target in targets.items():
+            where = cells[name].value.entry("deprecated").where_of("renamed_to")
+            if target not in names:
+                mend = did_you_mean(target, sorted(names), f"name a {noun} of this catalog")
+                self.faults.add(f"unknown {noun} {shorten(target)!r}", where, mend)
+                continue
+            chain = [name]
+            while (target := targets.get(chain[-1], "")) and target not in chain:
+                chain.append(target)
+            if target == name:
+                message = f"renamed in a circle, {' to '.join(map(shorten, [*chain, name]))}"
+                self.faults.add(message, where, f"one {noun} of these must be in use")
+
+
+def renamed_to(cell: Cell) -> str | None:
+    """The new name of what a section's cell declares, if that is deprecated by renaming."""
+    if cell.value is None:
+        return None
+    target: str | None = cell.value.entry("deprecated").get("renamed_to")
+    return target
+
+
+def list_of(cell: Cell) -> Where:
+    """The place of a list's item, but with the path of the list."""
+    where = cell.where
+    return Where(where.file, where.line, where.column, where.path.rpartition("[")[0])
