@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is refused before it can do harm: malformed names, and what can't be called."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Final
+
+__all__ = [
+    "ASYNC_GENERATOR",
+    "COROUTINE",
+    "GENERATOR",
+    "EventNameError",
+    "check_callable",
+    "check_name",
+    "code_flags",
+]
+
+# The flags of a code object that inspect names, without importing it.
+GENERATOR: Final = 0x20
+COROUTINE: Final = 0x80
+ASYNC_GENERATOR: Final = 0x200
+
+_SEGMENT: Final = "abcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+class EventNameError(ValueError):
+    """An event name is not made of dotted segments `[a-z][a-z0-9_]*`."""
+
+
+def check_name(name: object, what: str = "event name") -> str:
+    """Return `name` if it is well-formed.
+
+    Raises:
+        EventNameError: It is not.
+        TypeError: It is no string.
+    """
+    if not isinstance(name, str):
+        mend = ""
+        if isinstance(name, (list, tuple)) and all(isinstance(part, str) for part in name):
+            mend = f"; write {'.'.join(name)!r}"
+        raise TypeError(f"{what} {name!r} is not a string{mend}")
+    for segment in name.split("."):
+        # A segment begins with a letter; strip leaves nothing of one that has only allowed ones.
+        if not segment or not "a" <= segment[0] <= "z" or segment.strip(_SEGMENT):
+            raise EventNameError(
+                f"{what} {name!r} is malformed at {segment!r}: it must be segments of a-z, 0-9 "
+                "and _, each beginning with a letter, joined by dots, such as 'shop.order.placed'"
+            )
+    return name
+
+
+def check_callable(function: object, what: str) -> None:
+    """Refuse what can't be called, or would do nothing when called.
+
+    Raises:
+        TypeError: It is not callable, or a coroutine or generator function.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} is not callable: {function!r}")
+    if code_flags(function) & (COROUTINE | ASYNC_GENERATOR | GENERATOR):
+        raise TypeError(
+            f"{what} is a coroutine or generator function, which nobody would run: {function!r}; "
+            "pass a plain function, or consume events with heliograph.stream"
+        )
+
+
+def code_flags(function: object) -> int:
+    """Return the code flags of whatever would run if `function` were called."""
+    # Bounded, because partials and callable objects may be nested without end.
+    for _ in range(8):
+        # A method answers for its function.
+        code: CodeType | None = getattr(function, "__code__", None)
+        if code is not None:
+            return code.co_flags
+        partial = getattr(sys.modules.get("functools"), "partial", None)
+        if partial is not None and isinstance(function, partial):
+            function = function.func
+        else:
+            function = getattr(type(function), "__call__", None)  # noqa: B004 - it is read, not asked for
+    return 0
