@@ -167,6 +167,22 @@ class TestReading:
 
         assert run(main) < 500
 
+    def test_an_event_that_comes_while_a_reader_makes_ready_to_wait_is_read_at_once(
+        self, telemetry: Telemetry
+    ) -> None:
+        class EmittingLoop(asyncio.SelectorEventLoop):
+            """Stands for a thread that emits at the worst moment."""
+
+            def create_future(self) -> asyncio.Future[Any]:
+                emit(telemetry, 1)
+                return super().create_future()
+
+        async def main() -> Snapshot:
+            return await anext(events("a.b", telemetry=telemetry))
+
+        with asyncio.Runner(loop_factory=EmittingLoop) as runner:
+            assert runner.run(main()).measurements == {"n": 1}
+
     def test_a_stream_can_be_read_in_one_loop_after_another(self, telemetry: Telemetry) -> None:
         stream = events("a.b", telemetry=telemetry)
 
