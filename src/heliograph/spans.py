@@ -233,6 +233,7 @@ class Spans(_Table):
     """Prefix -> handle, made on first use."""
 
     __slots__ = ("_telemetry",)
+    _telemetry: Telemetry
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry

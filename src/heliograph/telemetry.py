@@ -37,7 +37,6 @@ from _thread import RLock, _local
 from heliograph._checks import EventNameError, check_callable, check_name
 from heliograph._generics import D, EventTypes, M, final
 from heliograph.propagation import Propagator
-from heliograph.results import Error, Frozen, Ok
 from heliograph.spans import (
     EMPTY,
     SPAN_CONTEXT,
@@ -48,6 +47,7 @@ from heliograph.spans import (
     now,
     stacktrace,
 )
+from heliograph.values import Error, HandlerInfo, Ok
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
 if TYPE_CHECKING:
@@ -123,61 +123,10 @@ class HandlerNotFoundError(LookupError):
     """No handler is attached under an id."""
 
 
-@final
-class HandlerInfo(Frozen):
-    """One event that one handler is attached to, as `list_handlers` saw it.
-
-    Attributes:
-        handler_id: The id it was attached under.
-        event: The event's name.
-        handler: The callable.
-        config: What it gets as its fourth argument.
-        on_failure: `"detach"`, `"keep"` or `"quarantine"`.
-        state: `"attached"`, or `"quarantined"` while it is paused.
-        failures: How often it raised since it was attached.
-        events: All events that this id is attached to.
-    """
-
-    __slots__ = __match_args__ = (
-        "handler_id",
-        "event",
-        "handler",
-        "config",
-        "on_failure",
-        "state",
-        "failures",
-        "events",
-    )
-    handler_id: Hashable
-    event: str
-    handler: Handler
-    config: Any
-    on_failure: OnFailure
-    state: Literal["attached", "quarantined"]
-    failures: int
-    events: tuple[str, ...]
-
-    def __init__(
-        self,
-        handler_id: Hashable,
-        event: str,
-        handler: Handler,
-        config: Any,
-        on_failure: OnFailure,
-        state: Literal["attached", "quarantined"],
-        failures: int,
-        events: tuple[str, ...],
-    ) -> None:
-        values = (handler_id, event, handler, config, on_failure, state, failures, events)
-        for name, value in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, name, value)
-
-
 class _Attached:
     """One handler id with everything known of it; shared by its entries in all events."""
 
     __slots__ = (
-        "call_id",
         "config",
         "entry",
         "events",
@@ -191,7 +140,22 @@ class _Attached:
         "retry_at",
         "telemetry",
     )
+    telemetry: Telemetry
+    handler_id: Hashable
+    events: tuple[str, ...]
+    """Empty for an observer."""
+    handler: Handler
+    config: Any
+    on_failure: _Policy
     entry: _Entry
+    """What stands for it in the tuples at present."""
+    live: bool
+    failures: int
+    logged_at: int | None
+    pause: int
+    """Length of the present quarantine in nanoseconds; 0 outside one."""
+    retry_at: int
+    """Monotonic time at which the quarantined handler may try again."""
 
     def __init__(
         self,
@@ -207,13 +171,12 @@ class _Attached:
         self.events = events
         self.handler = handler
         self.config = config
-        self.on_failure: _Policy = on_failure
-        self.failures = 0
-        self.live = True
-        self.logged_at: int | None = None
-        self.pause = 0  # 0: not quarantined; else the length of the present pause
-        self.retry_at = 0
+        self.on_failure = on_failure
         self.entry = (handler, config, self)
+        self.live = True
+        self.failures = 0
+        self.logged_at = None
+        self.pause = self.retry_at = 0
 
     def gate(
         self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: Any
@@ -233,6 +196,7 @@ class Observation:
     """What `observe` returns: closing it ends the observation. Also a context manager."""
 
     __slots__ = ("_attached",)
+    _attached: _Attached
 
     def __init__(self, attached: _Attached) -> None:
         self._attached = attached
@@ -322,14 +286,21 @@ class Telemetry:
 
     execute: Execute
     span: OpenSpan
+    _events: dict[str, Event[Any, Any]]
+    _handlers: dict[Hashable, _Attached]
+    _observers: tuple[_Entry, ...]
+    _own: dict[str, tuple[_Entry, ...]]  # each event's handlers
+    _table: dict[str, tuple[_Entry, ...]]  # the same and the observers: what is executed
+    _spans: Spans
+    _version: int
     propagator: Propagator
 
     def __init__(self) -> None:
-        self._handlers: dict[Hashable, _Attached] = {}
-        self._own: dict[str, tuple[_Entry, ...]] = {}
-        self._table: dict[str, tuple[_Entry, ...]] = {}
-        self._events: dict[str, Event[Any, Any]] = {}
-        self._observers: tuple[_Entry, ...] = ()
+        self._events = {}
+        self._handlers = {}
+        self._observers = ()
+        self._own = {}
+        self._table = {}
         self._version = 0
         self.propagator = Propagator()
         self._spans = Spans(self)
@@ -797,12 +768,57 @@ def set_propagator(new: Propagator) -> Propagator:
     return before
 
 
-attach = _default.attach
-attach_many = _default.attach_many
-detach = _default.detach
-release = _default.release
-list_handlers = _default.list_handlers
-observe = _default.observe
-traced = _default.traced
-execute: Execute = _default.execute
-span: OpenSpan = _default.span
+def attach(
+    handler_id: Hashable,
+    event: str,
+    handler: Handler,
+    config: Any = None,
+    *,
+    on_failure: OnFailure = "detach",
+) -> None:
+    """Attach a handler to an event of the default dispatcher; see `Telemetry.attach`."""
+    _default.attach(handler_id, event, handler, config, on_failure=on_failure)
+
+
+def attach_many(
+    handler_id: Hashable,
+    events: Iterable[str],
+    handler: Handler,
+    config: Any = None,
+    *,
+    on_failure: OnFailure = "detach",
+) -> None:
+    """Attach a handler to several events of the default dispatcher; see `Telemetry.attach_many`."""
+    _default.attach_many(handler_id, events, handler, config, on_failure=on_failure)
+
+
+def detach(handler_id: Hashable) -> None:
+    """Detach a handler from the default dispatcher; see `Telemetry.detach`."""
+    _default.detach(handler_id)
+
+
+def release(handler_id: Hashable) -> None:
+    """End the quarantine of one of the default dispatcher's handlers; see `Telemetry.release`."""
+    _default.release(handler_id)
+
+
+def list_handlers(prefix: str = "") -> list[HandlerInfo]:
+    """List the default dispatcher's handlers; see `Telemetry.list_handlers`."""
+    return _default.list_handlers(prefix)
+
+
+def observe(
+    callback: Observer, *, on_failure: Literal["detach", "raise"] = "detach"
+) -> Observation:
+    """Observe every event of the default dispatcher; see `Telemetry.observe`."""
+    return _default.observe(callback, on_failure=on_failure)
+
+
+def traced(prefix: str, metadata: Mapping[str, Any] = EMPTY) -> Callable[[_F], _F]:
+    """Make each call of a function a span of the default dispatcher; see `Telemetry.traced`."""
+    return _default.traced(prefix, metadata)
+
+
+# These two are hot, so that they are the dispatcher's own functions and not one call away.
+execute: Final[Execute] = _default.execute
+span: Final[OpenSpan] = _default.span

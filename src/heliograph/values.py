@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an operation ended, as a value for an event's metadata: `Ok(value)` or `Error(reason)`."""
+"""_Frozen values: how an operation ended (`Ok`, `Error`), and what is attached (`HandlerInfo`)."""
 
 from __future__ import annotations
 
 from heliograph._generics import ResultTypes, T_co, final
 
-__all__ = ["Error", "Frozen", "Ok"]
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Any, Literal
+
+    from heliograph.typing import Handler, OnFailure
+
+__all__ = ["Error", "HandlerInfo", "Ok"]
 
 
-class Frozen:
+class _Frozen:
     """Equality, hash and representation by slots, and no assignment after construction."""
 
     __slots__: tuple[str, ...] = ()
@@ -39,7 +46,7 @@ class Frozen:
 
 
 @final
-class Ok(Frozen, ResultTypes[T_co]):
+class Ok(_Frozen, ResultTypes[T_co]):
     """The result of an operation that went well, for an event's metadata: `Ok(value)`."""
 
     __slots__ = __match_args__ = ("value",)
@@ -50,7 +57,7 @@ class Ok(Frozen, ResultTypes[T_co]):
 
 
 @final
-class Error(Frozen, ResultTypes[T_co]):
+class Error(_Frozen, ResultTypes[T_co]):
     """The result of an operation that failed, for an event's metadata: `Error(reason)`.
 
     The reason may be an exception or any value that says what went wrong. It is no exception
@@ -62,3 +69,53 @@ class Error(Frozen, ResultTypes[T_co]):
 
     def __init__(self, reason: T_co) -> None:
         object.__setattr__(self, "reason", reason)
+
+
+@final
+class HandlerInfo(_Frozen):
+    """One event that one handler is attached to, as `list_handlers` saw it.
+
+    Attributes:
+        handler_id: The id it was attached under.
+        event: The event's name.
+        handler: The callable.
+        config: What it gets as its fourth argument.
+        on_failure: `"detach"`, `"keep"` or `"quarantine"`.
+        state: `"attached"`, or `"quarantined"` while it is paused.
+        failures: How often it raised since it was attached.
+        events: All events that this id is attached to.
+    """
+
+    __slots__ = __match_args__ = (
+        "handler_id",
+        "event",
+        "handler",
+        "config",
+        "on_failure",
+        "state",
+        "failures",
+        "events",
+    )
+    handler_id: Hashable
+    event: str
+    handler: Handler
+    config: Any
+    on_failure: OnFailure
+    state: Literal["attached", "quarantined"]
+    failures: int
+    events: tuple[str, ...]
+
+    def __init__(
+        self,
+        handler_id: Hashable,
+        event: str,
+        handler: Handler,
+        config: Any,
+        on_failure: OnFailure,
+        state: Literal["attached", "quarantined"],
+        failures: int,
+        events: tuple[str, ...],
+    ) -> None:
+        values = (handler_id, event, handler, config, on_failure, state, failures, events)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
