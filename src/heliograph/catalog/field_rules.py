@@ -148,7 +148,7 @@ def combine(
     """One event's uses, those that a span implies last, after checking that no keys clash."""
     given = {field.key: field for field in implied}
     taken = dict(given)
-    combined = []
+    combined: list[Use] = []
     for use, where in uses:
         other = taken.setdefault(use.key, use.field)
         if use.key not in given and all(use.key != earlier.key for earlier in combined):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from heliograph.catalog.errors import did_you_mean, shorten
-from heliograph.catalog.located import Items, Scalar, Table
+from heliograph.catalog.located import Items, Scalar, Table, plain
 from heliograph.catalog.model import Where
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BROKEN",
+    "Anything",
     "Cell",
     "Choice",
     "Either",
@@ -139,8 +140,9 @@ class Text:
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            written = isinstance(node, Scalar) and node.text and not self.pattern
-            mend = f'quote it: "{shorten(node.text)}"' if written else self._mend()
+            mend = self._mend()
+            if isinstance(node, Scalar) and node.text and self.pattern is None:
+                mend = f'quote it: "{shorten(node.text)}"'
             return _wrong(node, where, faults, self.name, mend)
         text = node.value.strip()
         if not text:
@@ -272,6 +274,20 @@ class ScalarValue:
 
     def words(self) -> str:
         return "a value"
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Any YAML, handed on as dictionaries, lists and scalars."""
+
+    def check(self, node: Node, where: Where, faults: Faults) -> Cell:  # noqa: ARG002 - any will do
+        return Cell(plain(node), where)
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+    def words(self) -> str:
+        return "anything"
 
 
 @dataclass(frozen=True, slots=True)
