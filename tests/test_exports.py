@@ -54,6 +54,6 @@ def test_a_package_states_what_it_exports(name: str) -> None:
     assert hasattr(importlib.import_module(name), "__all__")
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [name for name in MODULES if "._" not in name])
 def test_every_exported_class_function_and_method_has_a_docstring(name: str) -> None:
     assert [each for each, value in documented(name) if not inspect.getdoc(value)] == []

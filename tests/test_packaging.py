@@ -109,6 +109,26 @@ def test_every_extra_is_offered(metadata: email.message.Message) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == EXTRAS
 
 
+def found_catalogs(*place: Path) -> Path:
+    """The folder of our own catalogs, as an interpreter that looks into `place` first finds it."""
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; from heliograph.catalog.find import installed;"
+        "print(*(each.path for each in installed().values() if each.origin == 'heliograph'))"
+    )
+    paths = [Path(path) for path in run("-c", program, *place).split()]
+    assert {path.name for path in paths} == {name for name in CATALOGS if name.endswith(".yaml")}
+    (folder,) = {path.parent for path in paths}
+    return folder
+
+
+def test_a_wheel_finds_its_catalogs_inside_the_package(installed: Path) -> None:
+    assert found_catalogs(installed) == installed / "heliograph" / "catalogs"
+
+
+def test_an_editable_install_finds_the_catalogs_where_they_are_edited() -> None:
+    assert found_catalogs() == PROJECT / "catalogs"
+
+
 def pins() -> list[str]:
     lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
