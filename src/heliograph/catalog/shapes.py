@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.catalog.errors import did_you_mean, shorten
 from heliograph.catalog.located import Items, Scalar, Table, plain
@@ -108,15 +109,20 @@ def _found(node: Node) -> str:
     return "a list" if isinstance(node, Items) else "a mapping"
 
 
-class Shape(Protocol):
+class Shape(ABC):
     """One kind of value."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
         """What the node holds, or BROKEN after noting what is wrong with it."""
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """The shape as JSON Schema; it accepts at least what `check` does."""
 
+    @abstractmethod
     def words(self) -> str:
         """The shape in a few words, for the reference."""
 
@@ -127,7 +133,7 @@ def _wrong(node: Node, where: Where, faults: Faults, expected: str, mend: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(Shape):
     """One line of text, not empty; perhaps of a given form."""
 
     name: str = "text"
@@ -168,7 +174,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Shape):
     """One of a few words."""
 
     name: str
@@ -192,7 +198,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Shape):
     """True or false."""
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
@@ -208,7 +214,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class Number(Shape):
     """A finite number, perhaps within bounds."""
 
     above: float | None = None
@@ -241,7 +247,7 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Shape):
     """A whole number within bounds."""
 
     least: int
@@ -261,7 +267,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class ScalarValue:
+class ScalarValue(Shape):
     """Text, a number, true or false, as it stands."""
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
@@ -277,7 +283,7 @@ class ScalarValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Anything:
+class Anything(Shape):
     """Any YAML, handed on as dictionaries, lists and scalars."""
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:  # noqa: ARG002 - any will do
@@ -291,7 +297,7 @@ class Anything:
 
 
 @dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Shape):
     """A list, perhaps required to hold something."""
 
     item: Shape
@@ -322,7 +328,7 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
+class Either(Shape):
     """One of two shapes that look different: the second where the node is of its YAML kind."""
 
     first: Shape
@@ -341,7 +347,7 @@ class Either:
 
 
 @dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(Shape):
     """A mapping from names the file chooses to values of one shape."""
 
     name: Text
@@ -387,7 +393,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Shape):
     """A mapping with known keys."""
 
     name: str
