@@ -27,7 +27,8 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check -qq
 PINS := -c constraints.txt
 
 # Pyright comes with its JavaScript and its Node.js as packages; it need not ask the network for news of itself.
-PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+# It looks at the environment of the first python on the PATH.
+PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
 
 # The first interpreter that is new enough and can make a virtual environment.
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
