@@ -68,10 +68,10 @@ class Conformance:
             spec = self._events.get(event)
             if spec is None:
                 return self._unknown_event(event)
-            checker = self._checkers[event] = _Checker(spec, self._later(spec))
+            checker = self._checkers[event] = _Checker(spec, self._carried_over(spec))
         return checker.check(measurements, metadata)
 
-    def _later(self, spec: EventSpec) -> list[FieldSpec]:
+    def _carried_over(self, spec: EventSpec) -> list[FieldSpec]:
         """Metadata that a span's event may carry because an earlier one of the span does.
 
         A span's metadata begins as a copy of the start's and is filled by the body, which may have

@@ -18,7 +18,7 @@ from heliograph.catalog.shapes import kind_of
 from heliograph.catalog.values import SCALAR_CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from heliograph.catalog.model import Where
     from heliograph.catalog.reading import Reading
@@ -47,20 +47,19 @@ def _field(reading: Reading, name: str, cell: Cell) -> FieldSpec | None:
         reading.faults.add(f"{name!r} is a standard field", cell.where, mend)
         return None
     entry: Entry | None = cell.value
-    if entry is None or "type" not in entry:
+    kind: str | None = entry.get("type") if entry is not None else None
+    if entry is None or kind is None:
         return None
-    kind: str = entry.get("type")
     key: str = entry.get("key", name)
     attribute: str | None = entry.get("attribute", f"{reading.catalog}.{key}")
     if attribute == "none" or ("attribute" not in entry and kind in _NEVER_ATTRIBUTES):
         attribute = None
-    reading.check_unit(entry)
     return FieldSpec(
         name=name,
         key=key,
         type=kind,
         brief=entry.get("brief", ""),
-        unit=entry.get("unit"),
+        unit=reading.unit(entry),
         attribute=attribute,
         high_cardinality=entry.get("cardinality") == "high",
         sensitive=entry.get("sensitivity") == "sensitive",
@@ -123,8 +122,7 @@ def resolve_uses(reading: Reading, entry: Entry, part: str) -> list[tuple[Use, W
         field = standard.get(name) or reading.fields.get(name)
         if field is None:
             if name not in reading.fields:
-                mend = _suggest(name, standard, reading.fields)
-                reading.faults.add(f"unknown field {shorten(name)!r}", list_of(cell), mend)
+                _unknown(reading, name, list_of(cell), measuring)
             continue
         if measuring and field.type not in _NUMBERS:
             message = f"measurement {name!r} is of type {field.type}"
@@ -134,12 +132,18 @@ def resolve_uses(reading: Reading, entry: Entry, part: str) -> list[tuple[Use, W
     return uses
 
 
-def _suggest(name: str, standard: Mapping[str, FieldSpec], fields: Iterable[str]) -> str:
-    if name in STANDARD_MEASUREMENTS:
-        return "it is a standard measurement; use it there"
+def _unknown(reading: Reading, name: str, where: Where, measuring: bool) -> None:
     if name in STANDARD_METADATA:
-        return "it is standard metadata; use it there"
-    return did_you_mean(name, [*standard, *fields], f"declare it in fields: {name}: {{...}}")
+        message = f"standard metadata {name!r} among the measurements"
+        reading.faults.add(message, where, "move it to metadata")
+    elif name in STANDARD_MEASUREMENTS:
+        message = f"standard measurement {name!r} among the metadata"
+        reading.faults.add(message, where, "move it to measurements")
+    else:
+        standard = STANDARD_MEASUREMENTS if measuring else STANDARD_METADATA
+        mend = f"declare it in fields: {shorten(name)}: {{...}}"
+        mend = did_you_mean(name, [*standard, *reading.fields], mend)
+        reading.faults.add(f"unknown field {shorten(name)!r}", where, mend)
 
 
 def combine(
@@ -154,8 +158,9 @@ def combine(
         if use.key not in given and all(use.key != earlier.key for earlier in combined):
             combined.append(use)
         elif other == use.field:
-            what = "is there by itself" if use.key in given else "stands twice"
-            reading.faults.add(f"field {use.field.name!r} {what}", where, "remove it")
+            what = "is implied" if use.key in given else "stands twice"
+            mend = "remove it; a span carries it by itself" if use.key in given else "remove it"
+            reading.faults.add(f"field {use.field.name!r} {what}", where, mend)
         else:
             message = f"fields {other.name!r} and {use.field.name!r} have the same key {use.key!r}"
             reading.faults.add(message, where, "use one of them, or give one of them another key")

@@ -50,9 +50,9 @@ _PERIOD = Text(
     "30s, 5m or 1h30m",
 )
 _STABILITY = Choice("stability", get_args(Stability))
-_MEASUREMENT_USE = Text("the name of a field, perhaps with ?", rf"{_SEGMENT}\??", "amount?")
-_METADATA_USE = Text("the name of a field, perhaps with ?", rf"{_SEGMENT}\??", "order_id")
-_TAG = Text("the name of a field, or error.type", rf"{_SEGMENT}|error\.type", "order_id")
+_MEASUREMENT_USE = Text("a field's name, perhaps with ?", rf"{_SEGMENT}\??", "amount?")
+_METADATA_USE = Text("a field's name, perhaps with ?", rf"{_SEGMENT}\??", "order_id")
+_TAG = Text("a field's name, or error.type", rf"{_SEGMENT}|error\.type", "order_id")
 _CONDITION = MapOf(FIELD_NAME, Either(ScalarValue(), ListOf(ScalarValue(), least=1)))
 
 _INHERITED_STABILITY = Key("stability", _STABILITY, "How settled it is", default="the catalog's")
@@ -74,8 +74,14 @@ _DEPRECATED = Key(
 _BRIEF = Key("brief", _LINE, "What it is, in one line", required=True)
 _ALIAS_BRIEF = Key("brief", _LINE, "What it is, in one line", required=True, unless="deprecated")
 
-_MEASUREMENTS = Key("measurements", ListOf(_MEASUREMENT_USE), "Fields it measures, numbers all")
-_METADATA = Key("metadata", ListOf(_METADATA_USE), "Fields it tells of itself")
+_MEASUREMENTS = Key(
+    "measurements",
+    ListOf(_MEASUREMENT_USE),
+    "Numbers it measures; a ? behind a name: may be absent",
+)
+_METADATA = Key(
+    "metadata", ListOf(_METADATA_USE), "Fields that describe it; a ? behind a name: may be absent"
+)
 
 _FIELD = Record(
     "field",
@@ -153,7 +159,11 @@ _SPAN = Record(
         _ALIAS_BRIEF,
         Key("kind", Choice("span kind", get_args(SpanKind)), "Its kind", default="internal"),
         Key("span_name", _LINE, "What the exported span is called", default="its name"),
-        Key("metadata", ListOf(_METADATA_USE), "Fields that all three events carry"),
+        Key(
+            "metadata",
+            ListOf(_METADATA_USE),
+            "Fields that all three events carry; a ? behind a name: may be absent",
+        ),
         Key("start", _STAGE, "What the start event carries besides the standard fields"),
         Key("stop", _STAGE, "What the stop event carries besides the standard fields"),
         Key("exception", _STAGE, "What the exception event carries besides the standard fields"),

@@ -154,7 +154,7 @@ class _Events:
     def _claim(self, places: dict[str, Where], name: str, where: Where) -> None:
         first = places.setdefault(name, where)
         if first is not where:
-            message = f"event {shorten(name)!r} is declared in line {first.line} already"
+            message = f"second event {shorten(name)!r} (first in line {first.line})"
             self.faults.add(message, where, "a span declares its start, stop and exception itself")
 
     def _keep_span(self, span: SpanSpec) -> None:
@@ -296,11 +296,16 @@ class _Events:
                 message = f"{key!r} beside renamed_to"
                 mend = f"remove it; an old name takes everything from {shorten(target)}"
                 self.faults.add(message, entry.where_of(key), mend)
-        if target in cells and (further := renamed_to(cells[target])) is not None:
+        seen = {target}
+        present = target
+        while present in cells and (further := renamed_to(cells[present])) is not None:
+            if further in seen:
+                return False  # a circle, which has its fault
+            seen.add(further)
+            present = further
+        if present != target:
             where = entry.entry("deprecated").where_of("renamed_to")
-            if further not in self.events and further not in self.spans:
-                return False
-            mend = f"write renamed_to: {shorten(further)}"
+            mend = f"write renamed_to: {shorten(present)}"
             self.faults.add(f"{shorten(target)!r} is an old name itself", where, mend)
             return False
         return True

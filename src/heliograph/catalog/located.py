@@ -337,7 +337,7 @@ class _Builder:
             self.faults.add("merge key '<<'", where, mend)
             return None
         if (first := table.members.get(node.text)) is not None:
-            message = f"key {shorten(node.text)!r} stands twice, first in line {first.line}"
+            message = f"second key {shorten(node.text)!r} (first in line {first.line})"
             self.faults.add(message, where, "remove or rename one of them")
             return None
         return node.text, line, column

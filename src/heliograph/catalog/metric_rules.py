@@ -58,8 +58,8 @@ class _Metric:
         measurement = self._measurement()
         tags, error_type = self._tags()
         if "keep" in entry and "drop" in entry:
-            message = "keep and drop in one metric"
-            self.faults.add(message, entry.where_of("drop"), "say it with one of them")
+            mend = "say it with one of them"
+            self.faults.add("'drop' beside 'keep'", entry.where_of("drop"), mend)
         return MetricSpec(
             name=name,
             brief=entry.get("brief", ""),
@@ -101,14 +101,7 @@ class _Metric:
         for name, where in named:
             event = self.known.get(name)
             if name not in self.known:
-                candidates = self.known
-                stages = [known for known in self.known if known.rpartition(".")[0] == name]
-                otherwise = "name an event of this catalog"
-                mend = (
-                    f"a span has three: {', '.join(map(shorten, stages))}"
-                    if stages
-                    else did_you_mean(name, candidates, otherwise)
-                )
+                mend = self._suggest_event(name)
                 self.faults.add(f"unknown event {shorten(name)!r}", where, mend)
             elif name in events:
                 self.faults.add(f"event {shorten(name)!r} stands twice", where, "remove one")
@@ -119,14 +112,23 @@ class _Metric:
                 events[name] = event
         return tuple(events.values())
 
+    def _suggest_event(self, name: str) -> str:
+        stages = [known for known in self.known if known.rpartition(".")[0] == name]
+        if stages:
+            return f"say which of {', '.join(map(shorten, stages))}"
+        present = [known for known, event in self.known.items() if not (event and event.alias_of)]
+        return did_you_mean(name, present, "name an event of this catalog")
+
     def _measurement(self) -> FieldSpec | None:
         entry = self.entry
         if "measurement" not in entry:
             if self.instrument not in ("counter", None):
-                message = f"a {self.instrument} without a measurement"
+                message = f"{self.instrument} without a measurement"
                 self.faults.add(message, entry.where, "add measurement: NAME")
             return None
-        name: str = entry.get("measurement")
+        name: str | None = entry.get("measurement")
+        if name is None:
+            return None
         where = entry.where_of("measurement")
         found = None
         for event in self.events:
@@ -153,8 +155,7 @@ class _Metric:
 
     def _unit(self, measurement: FieldSpec | None) -> str:
         entry = self.entry
-        self.reading.check_unit(entry)
-        given: str | None = entry.get("unit")
+        given = self.reading.unit(entry)
         if self.instrument == "counter":
             if given is not None and not is_count(given):
                 mend = 'a counter counts events: write 1, or say of what, as in "{request}"'
@@ -207,7 +208,7 @@ class _Metric:
     def _check_error_type(self, where: Where) -> None:
         kinds = {use.field.type for event in self.events for use in event.metadata}
         if self.events and not kinds & {"result", "exception"}:
-            message = f"tag {ERROR_TYPE!r}, but the event carries no result and no exception"
+            message = f"tag {ERROR_TYPE!r} on an event with no result and no exception"
             self.faults.add(message, where, "remove it, or add a field of type result")
 
     def _metadata(self, name: str, where: Where) -> FieldSpec | None:
@@ -260,18 +261,19 @@ class _Metric:
             self.faults.add(message, cell.where, mend)
 
     def _alert(self) -> Alert | None:
-        if "alert" not in self.entry:
+        if "alert" not in self.entry.cells:
             return None
         alert = self.entry.entry("alert")
         where = self.entry.where_of("alert")
         if ("above" in alert) == ("below" in alert):
-            message = "an alert needs a threshold" if "above" not in alert else "two thresholds"
-            self.faults.add(message, where, "say above or below")
+            what = "two thresholds" if "above" in alert else "no threshold"
+            self.faults.add(f"alert with {what}", where, "say above or below")
         quantile = alert.get("quantile")
-        if self.instrument == "histogram" and quantile is None:
-            self.faults.add("an alert on a histogram", where, "say which quantile: 0.99")
-        if self.instrument not in ("histogram", None) and quantile is not None:
-            message = f"a quantile of a {self.instrument}"
+        if self.instrument == "histogram" and "quantile" not in alert:
+            mend = "add quantile: 0.99 or another"
+            self.faults.add("alert on a histogram, but on no quantile", where, mend)
+        if self.instrument not in ("histogram", None) and "quantile" in alert:
+            message = f"quantile of a {self.instrument}"
             self.faults.add(message, alert.where_of("quantile"), "only a histogram has quantiles")
         if self.instrument not in (*_RATES, None) and "over" in alert:
             message = f"'over' on a {self.instrument}"

@@ -42,37 +42,40 @@ class Reading:
 
     def deprecation(self, entry: Entry) -> Deprecation | None:
         """An entry's deprecation, if it has one."""
-        if "deprecated" not in entry:
+        if "deprecated" not in entry.cells:
             return None
         record = entry.entry("deprecated")
-        if not record.cells:
+        if "renamed_to" not in record and "note" not in record:
             where = entry.where_of("deprecated")
             self.faults.add("deprecated says nothing", where, "add renamed_to or note")
         return Deprecation(record.get("renamed_to"), record.get("note"))
 
-    def check_unit(self, entry: Entry) -> None:
-        """Check that an entry's unit is not merely an English word."""
-        unit = entry.get("unit")
+    def unit(self, entry: Entry) -> str | None:
+        """An entry's unit, if it has one and that is not merely an English word."""
+        unit: str | None = entry.get("unit")
         if unit is not None and (meant := mistaken_for(unit)) is not None:
             where = entry.where_of("unit")
             self.faults.add(f"{unit!r} is no UCUM code", where, f"did you mean {meant!r}?")
+            return None
+        return unit
 
     def check_renamings(self, cells: Mapping[str, Cell], known: Iterable[str], noun: str) -> None:
         """Check that old names lead to known new ones, and not in a circle."""
         targets = {name: target for name, cell in cells.items() if (target := renamed_to(cell))}
         names = set(known)
+        present = sorted(names - targets.keys())
         for name, target in targets.items():
             where = cells[name].value.entry("deprecated").where_of("renamed_to")
             if target not in names:
-                mend = did_you_mean(target, sorted(names), f"name a {noun} of this catalog")
+                mend = did_you_mean(target, present, f"name a {noun} of this catalog")
                 self.faults.add(f"unknown {noun} {shorten(target)!r}", where, mend)
                 continue
             chain = [name]
             while (target := targets.get(chain[-1], "")) and target not in chain:
                 chain.append(target)
             if target == name:
-                message = f"renamed in a circle, {' to '.join(map(shorten, [*chain, name]))}"
-                self.faults.add(message, where, f"one {noun} of these must be in use")
+                message = f"renamed in a circle ({', '.join(map(shorten, [*chain, name]))})"
+                self.faults.add(message, where, f"one {noun} of these must be the present one")
 
 
 def renamed_to(cell: Cell) -> str | None:

@@ -63,9 +63,12 @@ class Entry:
 
     where: Where
     cells: Mapping[str, Cell] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    """Known keys that are given, but whose values are faulty."""
 
     def __contains__(self, key: str) -> bool:
-        return key in self.cells
+        """Whether a key is given, be its value sound or faulty."""
+        return key in self.cells or key in self.broken
 
     def where_of(self, key: str) -> Where:
         """Where the value of a key stands, or the mapping itself if it has no such key."""
@@ -185,7 +188,7 @@ class Choice(Shape):
             return Cell(node.value, where)
         otherwise = f"write one of {', '.join(self.options)}"
         if not isinstance(node, Scalar) or not node.text:
-            return _wrong(node, where, faults, self.name, otherwise)
+            return _wrong(node, where, faults, "one word", otherwise)
         mend = did_you_mean(node.text, self.options, otherwise)
         faults.add(f"unknown {self.name} {shorten(node.text)!r}", where, mend)
         return BROKEN
@@ -305,7 +308,7 @@ class ListOf(Shape):
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
         if not isinstance(node, Items):
-            return _wrong(node, where, faults, self.words(), "put it in brackets: [a, b]")
+            return _wrong(node, where, faults, "a list", "put it in brackets: [...]")
         if len(node.nodes) < self.least:
             faults.add("the list is empty", where, f"name at least {self.least}")
             return BROKEN
@@ -324,7 +327,7 @@ class ListOf(Shape):
         return schema
 
     def words(self) -> str:
-        return f"a list of {self.item.words()}"
+        return f"[{self.item.words()}, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +358,13 @@ class MapOf(Shape):
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
         if not isinstance(node, Table):
-            return _wrong(node, where, faults, "a mapping", f"write {self.name.example}: ...")
+            return _wrong(
+                node,
+                where,
+                faults,
+                "a mapping",
+                f"write {self.name.example}: ... below it, or remove it",
+            )
         cells = {}
         for key, member in node.members.items():
             key_node = Scalar(key, key, member.line, member.column)
@@ -375,7 +384,7 @@ class MapOf(Shape):
         }
 
     def words(self) -> str:
-        return f"a mapping from {self.name.name} to {self.value.words()}"
+        return f"{{{self.name.name}: {self.value.words()}, ...}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +415,7 @@ class Record(Shape):
             keys = ", ".join(key.name for key in self.keys[:3])
             return _wrong(node, where, faults, "a mapping", f"its keys are {keys} ...")
         cells = {}
+        broken = set()
         for name, member in node.members.items():
             place = _below(where, member)
             key = next((key for key in self.keys if key.name == name), None)
@@ -415,13 +425,15 @@ class Record(Shape):
                 faults.add(f"unknown key {shorten(name)!r}", _at_key(where, member), mend)
                 continue
             cell = key.shape.check(member.node, place, faults)
-            if cell is not BROKEN:
+            if cell is BROKEN:
+                broken.add(name)
+            else:
                 cells[name] = cell
         for key in self.keys:
             if key.required and not {key.name, key.unless} & node.members.keys():
                 brief = key.brief[0].lower() + key.brief[1:]
                 faults.add(f"missing {key.name!r}", where, f"add {key.name}: {brief}")
-        return Cell(Entry(where, cells), where)
+        return Cell(Entry(where, cells, frozenset(broken)), where)
 
     def schema(self) -> dict[str, Any]:
         properties = {}
@@ -443,7 +455,7 @@ class Record(Shape):
         return schema
 
     def words(self) -> str:
-        return self.name
+        return f"*{self.name}*"
 
     def records(self) -> Iterator[Record]:
         """This record and those within it, each once."""
