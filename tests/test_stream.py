@@ -65,6 +65,14 @@ async def rest(stream: Stream) -> list[int]:
     return [snapshot.measurements["n"] async for snapshot in stream]
 
 
+def test_a_snapshot_taken_here_and_now_keeps_copies() -> None:
+    given = {"names": ["x"]}
+    snapshot = Snapshot.take("a.b", {"n": 1}, given)
+    given["names"].append("y")
+
+    assert snapshot == Snapshot("a.b", {"n": 1}, {"names": ["x"]}, threading.get_ident())
+
+
 class TestReading:
     def test_a_snapshot_carries_the_event_its_mappings_and_the_emitters_thread(
         self, run: Run, telemetry: Telemetry

@@ -23,7 +23,6 @@ How it works, for whoever changes it:
 from __future__ import annotations
 
 import os
-import sys
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -32,10 +31,11 @@ from itertools import count
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from heliograph._waiting import pause, signal
 from heliograph.telemetry import HandlerNotFoundError, default
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from heliograph.telemetry import Telemetry
 
@@ -71,6 +71,13 @@ class Snapshot:
     metadata: Mapping[str, Any]
     thread: int
     dropped: int = 0
+
+    @classmethod
+    def take(
+        cls, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> Snapshot:
+        """Return one event as it is now, executed in this thread."""
+        return cls(event, _copy(measurements), _copy(metadata), get_ident())
 
 
 class _Buffer:
@@ -283,7 +290,7 @@ class Stream:
             self._reads += 1
             if self._reads > _READS_BEFORE_PAUSE:
                 self._reads = 0
-                await _pause()
+                await pause()
             while True:
                 closed = self.closed  # asked first: what came before the close is still read
                 snapshot = self._buffer.take()
@@ -292,7 +299,7 @@ class Stream:
                 if closed:
                     raise StopAsyncIteration
                 self._reads = 0
-                arrival, wake = _signal()
+                arrival, wake = signal()
                 if self._buffer.expect(wake):
                     try:
                         await arrival()
@@ -352,57 +359,6 @@ def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CONTAINERS: Final[frozenset[type[Any]]] = frozenset({dict, list, set})
-
-
-def _running() -> tuple[str, Any]:
-    """Return the name and the module of the library whose task this is."""
-    # Who has not imported a library can't be running in it. Trio first: as a guest of asyncio it
-    # has tasks in whose steps asyncio's loop is running, too.
-    trio: Any = sys.modules.get("trio")
-    if trio is not None:
-        try:
-            trio.lowlevel.current_task()
-        except RuntimeError:
-            pass
-        else:
-            return "trio", trio
-    asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return "asyncio", asyncio
-    raise RuntimeError("a stream is read in a task of asyncio or trio, and neither is running here")
-
-
-async def _pause() -> None:
-    """Let other tasks run, and be cancelled if this one is."""
-    name, library = _running()
-    await (library.lowlevel.checkpoint() if name == "trio" else library.sleep(0))
-
-
-def _signal() -> tuple[Callable[[], Awaitable[object]], Callable[[], None]]:
-    """Return what waits, in this task, and what ends the waiting, from any thread."""
-    name, library = _running()
-    if name == "trio":
-        event = library.Event()
-        token = library.lowlevel.current_trio_token()
-
-        def wake_trio() -> None:
-            with suppress(library.RunFinishedError):  # nobody waits there any more
-                token.run_sync_soon(event.set)
-
-        return event.wait, wake_trio
-
-    loop = library.get_running_loop()
-    future = loop.create_future()
-
-    def arrive() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    def wake_asyncio() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(arrive)
-
-    return lambda: future, wake_asyncio
 
 
 def _forget_parent() -> None:
