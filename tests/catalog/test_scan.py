@@ -88,6 +88,11 @@ def rules(result: Scan) -> list[tuple[str, str]]:
         ("import heliograph\n@heliograph.traced('a.b')\ndef f(): pass", ["a.b()"]),
         ("from heliograph import Span\nwith Span(prefix='a.b')(): pass", ["a.b()"]),
         ("from heliograph import Span\nS = Span('a.b')", ["a.b(unused)"]),
+        ("from heliograph import Span\nS = cast('Handle', Span('a.b'))", ["a.b(unused)"]),
+        (
+            "import typing\nfrom heliograph import Span\nS = typing.cast(Any, Span('a.b'))\nS()",
+            ["a.b(unused)", "a.b()"],
+        ),
         (
             "from heliograph import Span\nS = Span('a.b')\n@S\nasync def f(): pass",
             ["a.b(unused)", "a.b()"],
@@ -133,6 +138,9 @@ def test_the_functions_and_classes_of_the_toolkit(
             ["a.b"],
         ),
         ("class C:\n  def f(self): self.bus.execute('a.b')", []),
+        ("class C(Telemetry):\n  def f(self): self.execute('a.b'); self.x('a.b')", ["a.b"]),
+        ("class MyTelemetry(x[0]):\n  def f(self): self.execute('a.b')", ["a.b"]),
+        ("class C:\n  def f(self): self.execute('a.b')", []),
         ("class C:\n  def f(self, x): x.bus.execute('a.b')", []),
         ("(lambda self: self.bus.execute('a.b'))(1)", []),
         ("self.bus.execute('a.b')", []),
@@ -201,7 +209,7 @@ def test_a_name_with_too_many_values_is_unknown(project: Project) -> None:
 EVENTS = """
     from heliograph import Event, Span
     PLACED = Event("shop.order.placed")
-    PAYMENT = Span("shop.payment")
+    PAYMENT: Final = cast("PaymentHandle", Span("shop.payment"))
 """
 
 

@@ -191,6 +191,8 @@ class _Evaluator:
         return _ANYTHING if given is None else _alternatives(self.evaluate(given, scope))
 
     def _called(self, node: ast.Call, scope: Scope) -> _Value:
+        if _is_cast(node):
+            return self.evaluate(node.args[1], scope)
         match self.evaluate(node.func, scope):
             case _Api(name="Telemetry"):
                 return _Dispatcher()
@@ -224,11 +226,13 @@ class _Evaluator:
         match node.value:
             case ast.Name(id="self" | "cls"):
                 around = scope.enclosing_class()
-                if around is not None and node.attr in around.bindings:
-                    return self._bound(around, node.attr)
-                return None
-            case ast.Name(id=label) | ast.Attribute(attr=label):
-                return _method(node.attr) if label.lower().endswith("telemetry") else None
+                if around is None:
+                    return None
+                if any(map(_is_telemetry, around.labels)) and node.attr in _METHODS:
+                    return _method(node.attr)
+                return self._bound(around, node.attr)
+            case ast.Name(id=label) | ast.Attribute(attr=label) if _is_telemetry(label):
+                return _method(node.attr)
             case _:
                 return None
 
@@ -320,6 +324,19 @@ class _Evaluator:
         return value if value is not None else self._project.submodule(module, name)
 
 
+def _is_telemetry(label: str) -> bool:
+    return label.lower().endswith("telemetry")
+
+
+def _is_cast(node: ast.AST) -> bool:
+    """Whether it is `cast(type, value)`, which is the value."""
+    match node:
+        case ast.Call(func=ast.Name(id="cast") | ast.Attribute(attr="cast"), args=[_, _]):
+            return True
+        case _:
+            return False
+
+
 def _method(name: str) -> _Api | None:
     return _Api(_METHODS[name]) if name in _METHODS else None
 
@@ -350,7 +367,8 @@ class _Reader:
         inner = scope.children.get(node, scope)
         for name, child in _children(node):
             # Decorators, defaults, bases and annotations belong to the scope around.
-            yield from self._visit(child, inner if name == "body" else scope, node)
+            around = inner if name == "body" else scope
+            yield from self._visit(child, around, parent if _is_cast(node) else node)
 
     def _call(self, node: ast.Call, scope: Scope, parent: ast.AST | None) -> Iterator[Execution]:
         match self._evaluator.evaluate(node.func, scope):

@@ -50,6 +50,8 @@ class Scope:
     module: Module
     parent: Scope | None = None
     is_class: bool = False
+    labels: tuple[str, ...] = ()
+    """What a class and its bases are called."""
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
     """Everything each name is bound to somewhere in the scope."""
     annotations: dict[str, ast.expr] = field(default_factory=dict)
@@ -281,7 +283,9 @@ class _Binder(ast.NodeVisitor):
                 self._scope.bind(alias.asname or alias.name, imported)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        inner = Scope(self._scope.module, self._scope, is_class=True)
+        bases = (getattr(base, "attr", getattr(base, "id", "")) for base in node.bases)
+        labels = (node.name, *bases)
+        inner = Scope(self._scope.module, self._scope, is_class=True, labels=labels)
         self._scope.children[node] = inner
         self._scope.bind(node.name, inner)
         for expression in (*node.decorator_list, *node.bases):
