@@ -71,8 +71,8 @@ class ReadStopMetadata(TypedDict):
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
     result: Ok[Any] | Error[Any]
-    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the raw
-    values.
+    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
+    raw values.
     """
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
@@ -109,7 +109,7 @@ class ReadExceptionMetadata(TypedDict):
 
 
 class ReadHandle(Protocol):
-    """What type checkers know of `READ`."""
+    """What type checkers see of `READ`."""
 
     prefix: str
     start: Event[ReadStartMeasurements, ReadStartMetadata]
@@ -201,8 +201,8 @@ class WriteStopMetadata(TypedDict):
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
     result: Ok[Any] | Error[Any]
-    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the raw
-    values.
+    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
+    raw values.
     """
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
@@ -239,7 +239,7 @@ class WriteExceptionMetadata(TypedDict):
 
 
 class WriteHandle(Protocol):
-    """What type checkers know of `WRITE`."""
+    """What type checkers see of `WRITE`."""
 
     prefix: str
     start: Event[WriteStartMeasurements, WriteStartMetadata]
@@ -348,8 +348,8 @@ class ReadCallbackStopMetadata(TypedDict):
     max_attempts: int
     """Attempts that this batch may take."""
     result: Ok[Any] | Error[Any]
-    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the raw
-    values.
+    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
+    raw values.
     """
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
@@ -396,7 +396,7 @@ class ReadCallbackExceptionMetadata(TypedDict):
 
 
 class ReadCallbackHandle(Protocol):
-    """What type checkers know of `READ_CALLBACK`."""
+    """What type checkers see of `READ_CALLBACK`."""
 
     prefix: str
     start: Event[ReadCallbackStartMeasurements, ReadCallbackStartMetadata]
@@ -507,8 +507,8 @@ class WriteCallbackStopMetadata(TypedDict):
     max_attempts: int
     """Attempts that this batch may take."""
     result: Ok[Any] | Error[Any]
-    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the raw
-    values.
+    """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
+    raw values.
     """
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
@@ -555,7 +555,7 @@ class WriteCallbackExceptionMetadata(TypedDict):
 
 
 class WriteCallbackHandle(Protocol):
-    """What type checkers know of `WRITE_CALLBACK`."""
+    """What type checkers see of `WRITE_CALLBACK`."""
 
     prefix: str
     start: Event[WriteCallbackStartMeasurements, WriteCallbackStartMetadata]

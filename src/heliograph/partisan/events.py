@@ -393,8 +393,8 @@ class SocketCloseMetadata(TypedDict):
     node: str
     """Name of the local node."""
     side: Literal["client", "server", "listener"]
-    """What this node is on the socket: client if it dialled, server if it was dialled, listener if
-    it only listens.
+    """What this node is on the socket: client if it dialled, server if it was dialled, listener
+    if it only listens.
     """
     reason: Literal[
         "leave",
@@ -558,8 +558,8 @@ class ConnectionConnectionsMetadata(TypedDict):
     channel: str
     """Name of the channel."""
     side: Literal["client", "server", "listener"]
-    """What this node is on the socket: client if it dialled, server if it was dialled, listener if
-    it only listens.
+    """What this node is on the socket: client if it dialled, server if it was dialled, listener
+    if it only listens.
     """
 
 

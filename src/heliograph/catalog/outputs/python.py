@@ -40,6 +40,7 @@ from heliograph.catalog.outputs.source import (
     is_name,
     listing,
     python_type,
+    titled,
     wrapped,
 )
 
@@ -146,9 +147,7 @@ def _names(document: Document) -> dict[str, _Names]:
     taken: dict[str, str] = {}
     for name, rest in short.items():
         joined = rest.replace(".", "__" if alike[rest.replace(".", "_")] > 1 else "_")
-        classes = "_".join(
-            "".join(word.capitalize() for word in part.split("_")) for part in joined.split("__")
-        )
+        classes = "".join(word.capitalize() for word in joined.replace("__", "_dot_").split("_"))
         other = taken.setdefault(classes, name)
         if other != name:
             raise ValueError(
@@ -213,7 +212,7 @@ def _span(span: SpanSpec, names: Mapping[str, _Names]) -> Iterator[str]:
     for event in span.events:
         yield from _typed_dicts(event, names[event.name])
     yield from ("", "", f"class {own.classes}Handle(Protocol):")
-    yield from docstring(f"What type checkers know of `{own.constant}`.", indent="    ")
+    yield from titled("What type checkers see", own.constant, indent="    ")
     yield from ("", "    prefix: str")
     for event in span.events:
         carried = Expression("Event", names[event.name].carried)
@@ -268,11 +267,11 @@ def _filled(uses: tuple[Use, ...], known: tuple[Use, ...]) -> tuple[Use, ...]:
 
 def _typed_dicts(event: EventSpec, names: _Names) -> Iterator[str]:
     measurements, metadata = names.carried
-    yield from _typed_dict(measurements, f"Measurements of `{event.name}`.", event.measurements)
-    yield from _typed_dict(metadata, f"Metadata of `{event.name}`.", event.metadata)
+    yield from _typed_dict(measurements, "Measurements", event.name, event.measurements)
+    yield from _typed_dict(metadata, "Metadata", event.name, event.metadata)
 
 
-def _typed_dict(name: str, brief: str, uses: tuple[Use, ...]) -> Iterator[str]:
+def _typed_dict(name: str, title: str, event: str, uses: tuple[Use, ...]) -> Iterator[str]:
     yield from ("", "")
     types = {
         use.key: python_type(use.field) if use.required else python_type(use.field).optional()
@@ -281,7 +280,7 @@ def _typed_dict(name: str, brief: str, uses: tuple[Use, ...]) -> Iterator[str]:
     mentioned = set(re.findall(r"\w+", " ".join(kind.text for kind in types.values())))
     if all(is_name(key) and key not in mentioned for key in types):
         yield f"class {name}(TypedDict):"
-        yield from docstring(brief, indent="    ")
+        yield from titled(title, event, indent="    ")
         if uses:
             yield ""
         for use in uses:
@@ -294,4 +293,4 @@ def _typed_dict(name: str, brief: str, uses: tuple[Use, ...]) -> Iterator[str]:
         yield from (f"        # {line}" for line in wrapped(field_text(use.field), 10))
         yield from fold(f'        "{use.key}": ', types[use.key], ",")
     yield from ("    },", ")")
-    yield from docstring(brief)
+    yield from titled(title, event)

@@ -25,6 +25,7 @@ __all__ = [
     "is_name",
     "listing",
     "python_type",
+    "titled",
     "wrapped",
 ]
 
@@ -152,18 +153,23 @@ def wrapped(text: str, used: int) -> list[str]:
 
 def docstring(*paragraphs: str | None, indent: str = "") -> list[str]:
     """A docstring of these paragraphs, those that are None left out."""
-    texts = []
-    for paragraph in paragraphs:
-        if paragraph is not None:
-            plain = paragraph.replace("\\", "\\\\").replace('"""', "'''")
-            texts.append(_sentence(" ".join(plain.split())))
-    opening = '""" ' if texts[0].startswith('"') else '"""'
-    line = f'{indent}{opening}{texts[0]}"""'
-    if len(texts) == 1 and len(line) <= LINE_LENGTH:
-        return [line]
+    plain = (paragraph.replace('"""', "'''") for paragraph in paragraphs if paragraph is not None)
+    texts = [_sentence(" ".join(text.split())) for text in plain]
+    prefix = "r" if any("\\" in text for text in texts) else ""
+    opening = f'{prefix}""" ' if texts[0].startswith('"') else f'{prefix}"""'
     texts[0] = f"{opening}{texts[0]}"
+    line = f'{indent}{texts[0]}"""'
+    if len(texts) == 1 and (len(line) <= LINE_LENGTH or len(wrapped(line, 0)) == 1):
+        return [line]
     lines = []
     for text in texts:
-        lines += [f"{indent}{line}" for line in wrapped(text, len(indent))]
+        # Room for the closing quotes, which would follow on a line that stays alone.
+        lines += [f"{indent}{line}" for line in wrapped(text, len(indent) + 3 * (len(texts) == 1))]
         lines.append("")
     return [*lines[:-1], f'{indent}"""']
+
+
+def titled(title: str, name: str, *, indent: str = "") -> list[str]:
+    """A docstring `Title of name`, whose first line fits whatever the name's length."""
+    one = docstring(f"{title} of `{name}`.", indent=indent)
+    return one if len(one) == 1 else docstring(title, f"Of `{name}`.", indent=indent)
