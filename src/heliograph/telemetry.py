@@ -21,8 +21,8 @@ How it works, for whoever changes it:
     builds anything. Writers keep table and handles equal (`_publish`).
 *   Writers hold `_writing`, one re-entrant lock for all dispatchers: writes are rare, and one lock
     is easy to carry over `fork`. Re-entrant, because a signal handler or a finaliser may attach or
-    detach in the middle of a write of its own thread; `_version` tells the outer write when that
-    happened.
+    detach in the middle of a write of its own thread; every write takes a new `_version` before it
+    does anything else, so that the outer one sees when that happened.
 *   Observers (`observe`) are entries at the end of every tuple, and the tuple that is used for
     names nobody attached to. Without observers that tuple is empty, which is what makes them free.
 *   Only the standard library, and of it only what is needed at once: `logging`, `traceback`,
@@ -100,6 +100,10 @@ QUARANTINE_FIRST_NS: Final = 1_000_000_000
 QUARANTINE_LONGEST_NS: Final = 300_000_000_000
 # A kept handler may fail with every event; its log line is not worth more than one a minute.
 KEEP_LOG_INTERVAL_NS: Final = 60_000_000_000
+# What taking a handler out, reporting it and writing a log line need of the stack, and some more.
+REPORTING_FRAMES: Final = 64
+
+_NEVER: Final = 1 << 63  # later than any clock of nanoseconds
 
 _POLICIES: Final = ("detach", "keep", "quarantine")
 
@@ -182,12 +186,24 @@ class _Attached:
         self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: Any
     ) -> None:
         """Stand in for a quarantined handler: swallow events until it may try again."""
-        clock, _ = now()
-        if clock < self.retry_at:
-            return
-        # One event tries; those of other threads meanwhile are still swallowed.
-        self.retry_at = clock + self.pause
-        self.handler(event, measurements, metadata, config)
+        with _writing:
+            clock, _ = now()
+            if clock < self.retry_at:
+                return
+            # One event tries; those of other threads meanwhile are still swallowed.
+            self.retry_at = _NEVER
+        try:
+            self.handler(event, measurements, metadata, config)
+        except Exception:
+            # Only here does the pause grow: calls that began before it may still fail in it.
+            with _writing:
+                self.pause = min(self.pause * 2, QUARANTINE_LONGEST_NS)
+            raise
+        except BaseException:
+            self.retry_at = (
+                clock  # cancelled, which says nothing of the handler: the next one tries
+            )
+            raise
         self.telemetry._set_pause(self, 0)
 
 
@@ -279,6 +295,7 @@ class Telemetry:
         "_spans",
         "_table",
         "_version",
+        "_watching",
         "execute",
         "propagator",
         "span",
@@ -293,6 +310,7 @@ class Telemetry:
     _table: dict[str, tuple[_Entry, ...]]  # the same and the observers: what is executed
     _spans: Spans
     _version: int
+    _watching: dict[_Attached, None]
     propagator: Propagator
 
     def __init__(self) -> None:
@@ -302,6 +320,7 @@ class Telemetry:
         self._own = {}
         self._table = {}
         self._version = 0
+        self._watching = {}
         self.propagator = Propagator()
         self._spans = Spans(self)
         self.span = make_span(self._spans)
@@ -402,15 +421,14 @@ class Telemetry:
             )
         attached = _Attached(self, handler_id, names, handler, config, on_failure)
         with _writing:
+            self._version = version = self._version + 1
             present = self._handlers.setdefault(handler_id, attached)
             if present is not attached:
                 raise HandlerExistsError(
                     f"handler id {handler_id!r} is already attached to "
                     f"{', '.join(present.events)}; detach it first or choose another id"
                 )
-            self._version += 1
             for name in names:
-                version = self._version
                 self._publish(name, (*self._own.get(name, ()), attached.entry), version)
 
     def detach(self, handler_id: Hashable) -> None:
@@ -493,7 +511,8 @@ class Telemetry:
 
         attached = _Attached(self, callback, (), call, None, on_failure)
         with _writing:
-            self._set_observers((*self._observers, attached.entry))
+            self._watching[attached] = None
+            self._publish_observers()
         return Observation(attached)
 
     # -- Handles ----------------------------------------------------------------------------------
@@ -509,11 +528,13 @@ class Telemetry:
         with _writing:
             handle = self._events.get(name)
             if handle is None:
+                version = self._version
                 made: Event[Any, Any] = object.__new__(Event)
                 made.telemetry = self
                 made.name = name
-                made.handlers = self._table.get(name, self._observers)
+                made.handlers = ()
                 handle = self._events.setdefault(name, made)
+                self._publish(name, self._own.get(name, ()), version)
             return handle
 
     def spanning(self, prefix: str) -> Span[Any, Any]:
@@ -559,11 +580,14 @@ class Telemetry:
     def _publish(self, name: str, handlers: tuple[_Entry, ...], version: int) -> None:
         """Put an event's new entries in place, for the table and the handle.
 
-        `version` is what `_version` was when `handlers` was worked out. Had a nested write come
-        between, by a signal handler or a finaliser, what it did would now be lost; so work it out
-        anew from what is attached.
+        `version` is what `_version` was when the write began. Had a nested write come between, by a
+        signal handler or a finaliser, what it did would now be lost or done twice; so work the
+        entries out anew from what is attached.
         """
         while True:
+            if version != self._version:
+                version = self._version
+                handlers = tuple([a.entry for a in [*self._handlers.values()] if name in a.events])
             entries = handlers + self._observers if self._observers else handlers
             if handlers:
                 self._own[name] = handlers
@@ -576,18 +600,15 @@ class Telemetry:
                 handle.handlers = entries
             if version == self._version:
                 return
-            version = self._version
-            handlers = tuple([a.entry for a in [*self._handlers.values()] if name in a.events])
 
     def _remove(self, attached: _Attached) -> bool:
         """Take a handler from all its events; tell whether it was still there."""
-        if self._handlers.get(attached.handler_id) is not attached:
+        self._version = version = self._version + 1
+        if not attached.live:
             return False
-        del self._handlers[attached.handler_id]
         attached.live = False
-        self._version += 1
+        del self._handlers[attached.handler_id]
         for name in attached.events:
-            version = self._version
             # By identity: comparing entries would compare configurations, which are the user's.
             kept = tuple([entry for entry in self._own.get(name, ()) if entry[2] is not attached])
             self._publish(name, kept, version)
@@ -596,35 +617,37 @@ class Telemetry:
     def _set_pause(self, attached: _Attached, pause: int) -> None:
         """Quarantine a handler for `pause` nanoseconds from now, or end its quarantine with 0."""
         with _writing:
+            self._version = version = self._version + 1
             if not attached.live:
                 return
             attached.retry_at = now()[0] + pause
-            was, attached.pause = attached.pause, pause
-            if bool(was) == bool(pause):
+            attached.pause = pause
+            if (attached.entry[0] is attached.handler) is not bool(pause):
                 return
             call = attached.gate if pause else attached.handler
             attached.entry = (call, attached.config, attached)
-            self._version += 1
             for name in attached.events:
-                version = self._version
                 entries = self._own.get(name, ())
                 swapped = tuple([attached.entry if e[2] is attached else e for e in entries])
                 self._publish(name, swapped, version)
 
-    def _set_observers(self, observers: tuple[_Entry, ...]) -> None:
-        self._observers = observers
-        self._set_unheard(observers)
-        self._version += 1
-        for name in dict.fromkeys([*self._events, *self._own]):
-            version = self._version
-            self._publish(name, self._own.get(name, ()), version)
+    def _publish_observers(self) -> None:
+        while True:
+            self._version = version = self._version + 1
+            self._observers = tuple([attached.entry for attached in [*self._watching]])
+            self._set_unheard(self._observers)
+            for name in dict.fromkeys([*self._events, *self._own]):
+                self._publish(name, self._own.get(name, ()), version)
+            if version == self._version:
+                return
 
     def _drop_observer(self, attached: _Attached) -> bool:
         with _writing:
             if not attached.live:
                 return False
             attached.live = False
-            self._set_observers(tuple([e for e in self._observers if e[2] is not attached]))
+            del self._watching[attached]
+            self._publish_observers()
             return True
 
     # -- Failures ---------------------------------------------------------------------------------
@@ -641,12 +664,17 @@ class Telemetry:
         policy = attached.on_failure
         if policy == "raise":
             raise failure
+        if not _has_room(REPORTING_FRAMES):
+            # At the end of the stack nothing can be dealt with: climb to where there is room.
+            if isinstance(failure, RecursionError):
+                raise failure
+            raise RecursionError(f"no room to deal with a failed handler of {event}") from failure
         with _writing:
             attached.failures += 1
             if policy == "keep":
                 consequence = "it stays attached"
             elif policy == "quarantine":
-                pause = min(attached.pause * 2 or QUARANTINE_FIRST_NS, QUARANTINE_LONGEST_NS)
+                pause = attached.pause or QUARANTINE_FIRST_NS
                 self._set_pause(attached, pause)
                 consequence = f"it is paused for {pause / 1e9:g} s"
             else:
@@ -687,11 +715,12 @@ class Telemetry:
         self, attached: _Attached, failure: Exception, event: str, consequence: str
     ) -> None:
         if attached.on_failure == "keep":
-            clock, _ = now()
-            last = attached.logged_at
-            if last is not None and clock - last < KEEP_LOG_INTERVAL_NS:
-                return
-            attached.logged_at = clock
+            with _writing:
+                clock, _ = now()
+                last = attached.logged_at
+                if last is not None and clock - last < KEEP_LOG_INTERVAL_NS:
+                    return
+                attached.logged_at = clock
         try:
             import logging
 
@@ -704,6 +733,14 @@ class Telemetry:
             )
         except Exception:  # noqa: S110 - a broken log filter must not reach the emitter, nor be logged
             pass
+
+
+def _has_room(frames: int) -> bool:
+    """Tell whether so many more calls fit on the stack."""
+    try:
+        return not frames or _has_room(frames - 1)
+    except RecursionError:
+        return False
 
 
 def _make_execute(
