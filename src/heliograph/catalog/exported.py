@@ -13,7 +13,7 @@ The rules:
     become a string: a string stays as it is, all else is its JSON text, keys sorted, and what JSON
     cannot say is said by `repr`. Arrays of bytes follow the rule for bytes, item by item.
 *   A `result` becomes `error.type` when it is an `Error`, and nothing when it is `Ok`: the value
-    belongs to the application.
+    belongs to the application. `error_type` says which word an error becomes.
 *   An `exception` becomes `exception.type` and `exception.message`, a `stacktrace` becomes
     `exception.stacktrace`; on a span, which has no such attributes, the exception is `error.type`.
     Of a sensitive exception or result the name of its class leaves the process, nothing more.
@@ -26,10 +26,13 @@ The rules:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from heliograph import Error
 from heliograph.catalog.model import ERROR_TYPE
 
 if TYPE_CHECKING:
@@ -41,11 +44,13 @@ __all__ = [
     "EXCEPTION_MESSAGE",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "OTHER",
     "Attribute",
     "AttributeType",
     "Level",
     "OtelInstrument",
     "attribute_type",
+    "error_type",
     "log_attributes",
     "log_events",
     "metric_attributes",
@@ -64,6 +69,8 @@ OtelInstrument: TypeAlias = Literal["counter", "updowncounter", "gauge", "histog
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 _SCALARS: Final = MappingProxyType(
     {
@@ -192,6 +199,45 @@ def metric_attributes(metric: MetricSpec, document: Document) -> tuple[Attribute
     if metric.error_type:
         found.append(_error_type())
     return _by_name(found)
+
+
+OTHER: Final = "_OTHER"
+"""OpenTelemetry's `error.type` of what has no name of its own."""
+
+
+def error_type(value: object, *, sensitive: bool = False) -> str | None:
+    """The `error.type` of a result or of an exception: one word out of few.
+
+    An exception gives the name of its class, with its module unless that is builtins. The reason of
+    an `Error` gives the same if it is an exception; a member of an enumeration gives its name; a
+    text gives itself if it is one word of at most 64 characters, such as `timeout` or
+    `illegal_address`. Everything else is `_OTHER`: sentences and numbers would be a series each.
+
+    Args:
+        value: An `Ok`, an `Error`, or an exception.
+        sensitive: Whether only names of classes may leave the process.
+
+    Returns:
+        None for an `Ok`, and for what is neither a result nor an exception.
+    """
+    if isinstance(value, Error):
+        value = value.reason
+    elif not isinstance(value, BaseException):
+        return None
+    if isinstance(value, BaseException):
+        cls = type(value)
+        return cls.__qualname__ if cls.__module__ == "builtins" else _qualified(cls)
+    if sensitive:
+        return OTHER
+    if isinstance(value, Enum):
+        return value.name
+    if type(value) is str and _WORD.fullmatch(value):
+        return value
+    return OTHER
+
+
+def _qualified(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def otel_instrument(metric: MetricSpec) -> OtelInstrument:
