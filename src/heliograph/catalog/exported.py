@@ -44,7 +44,9 @@ __all__ = [
     "EXCEPTION_MESSAGE",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "ORPHAN",
     "OTHER",
+    "TRUNCATED",
     "Attribute",
     "AttributeType",
     "Level",
@@ -200,6 +202,12 @@ def metric_attributes(metric: MetricSpec, document: Document) -> tuple[Attribute
         found.append(_error_type())
     return _by_name(found)
 
+
+TRUNCATED: Final = "heliograph.truncated"
+"""The attribute that names the attributes whose values were cut."""
+
+ORPHAN: Final = "heliograph.orphan"
+"""The attribute, true, of a span that was ended because its operation's end never came."""
 
 OTHER: Final = "_OTHER"
 """OpenTelemetry's `error.type` of what has no name of its own."""
