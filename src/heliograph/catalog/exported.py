@@ -22,6 +22,8 @@ The rules:
 *   A point event becomes a log event unless its catalog says `log: false`; a span's exception event
     becomes one too, of severity error.
 *   A metric has its tags, but never a field of high cardinality.
+*   `heliograph.truncated` names the attributes of a span or log event whose values were cut;
+    `heliograph.orphan` marks a span whose operation never ended.
 """
 
 from __future__ import annotations
@@ -72,6 +74,12 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
+TRUNCATED: Final = "heliograph.truncated"
+"""The attribute that names the attributes whose values were cut."""
+
+ORPHAN: Final = "heliograph.orphan"
+"""The attribute, true, of a span that was ended because its operation's end never came."""
+
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 _SCALARS: Final = MappingProxyType(
@@ -96,6 +104,8 @@ _TYPES: Final = MappingProxyType(
 _FAILED: Final = "If the operation failed."
 _STOPPED: Final = "If the operation ran to its end."
 _RAISED: Final = "If the operation raised."
+_CUT: Final = "If a value was longer than its limit."
+_ENDLESS: Final = "If the operation's end never came."
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,7 @@ def log_attributes(event: EventSpec) -> tuple[Attribute, ...]:
                 found.append(Attribute(EXCEPTION_STACKTRACE, "string", level))
         else:
             found.extend(_own(field, level))
-    return _by_name(found)
+    return _by_name([*found, *_truncated(found)])
 
 
 def span_attributes(span: SpanSpec) -> tuple[Attribute, ...]:
@@ -175,7 +185,8 @@ def span_attributes(span: SpanSpec) -> tuple[Attribute, ...]:
             else:
                 condition = _STOPPED if event is span.stop else _RAISED
                 found.extend(_own(use.field, "conditionally_required", condition))
-    return _by_name(found)
+    orphan = Attribute(ORPHAN, "boolean", "conditionally_required", condition=_ENDLESS)
+    return _by_name([*found, *_truncated(found), orphan])
 
 
 def _uses(event: EventSpec) -> tuple[Use, ...]:
@@ -202,12 +213,6 @@ def metric_attributes(metric: MetricSpec, document: Document) -> tuple[Attribute
         found.append(_error_type())
     return _by_name(found)
 
-
-TRUNCATED: Final = "heliograph.truncated"
-"""The attribute that names the attributes whose values were cut."""
-
-ORPHAN: Final = "heliograph.orphan"
-"""The attribute, true, of a span that was ended because its operation's end never came."""
 
 OTHER: Final = "_OTHER"
 """OpenTelemetry's `error.type` of what has no name of its own."""
@@ -275,6 +280,13 @@ def value_type(metric: MetricSpec) -> Literal["int", "double"]:
 
 def _error_type() -> Attribute:
     return Attribute(ERROR_TYPE, "string", "conditionally_required", condition=_FAILED)
+
+
+def _truncated(found: Iterable[Attribute]) -> Iterator[Attribute]:
+    """The mark of cut values, where there is anything that can be cut."""
+    texts = [each for each in found if each.name != ERROR_TYPE]
+    if any(each.type == "string" or each.type.endswith("[]") for each in texts):
+        yield Attribute(TRUNCATED, "string[]", "conditionally_required", condition=_CUT)
 
 
 def _own(

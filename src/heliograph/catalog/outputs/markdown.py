@@ -61,15 +61,14 @@ def render(document: Document) -> str:
     return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, *, in_table: bool = False) -> str:
     """A text from a catalog as one line of Markdown that reads the same; code stays code."""
     parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    # Code cannot be escaped, and needs it in one place only: a bar would end a table's cell.
-    plain = [
-        part.replace("|", "\\|") if number % 2 else _MARKUP.sub(r"\\\1", part)
-        for number, part in enumerate(parts)
-    ]
-    line = "".join(plain)
+    parts[::2] = [_MARKUP.sub(r"\\\1", part) for part in parts[::2]]
+    if in_table:
+        # Even in code, where nothing else is, a bar has to be escaped lest it end the cell.
+        parts[1::2] = [part.replace("|", "\\|") for part in parts[1::2]]
+    line = "".join(parts)
     block = _BLOCK.match(line)
     if block is None:
         return line
@@ -179,12 +178,20 @@ def _alert(metric: MetricSpec, alert: Alert) -> str:
     window = "" if what == "value" else f" over {alert.over}"
     side = "above" if alert.above else "below"
     text = f"{alert.severity}: {what}{window} {side} {alert.threshold:.12g} for {alert.hold}"
-    return f"{text}. {escaped(alert.summary)}" if alert.summary else text
+    return (
+        f"{text}. {escaped(alert.summary, in_table=True)}"
+        if alert.summary not in {"", metric.brief}
+        else text
+    )
 
 
 def _old_names(document: Document) -> Iterator[str]:
     old = [
-        (_code(event.name), _link(event.alias_of, document), escaped(_note_of(event.deprecated)))
+        (
+            _code(event.name),
+            _link(event.alias_of, document),
+            escaped(_note_of(event.deprecated), in_table=True),
+        )
         for event in document.events.values()
         if event.alias_of is not None
     ]
@@ -244,13 +251,13 @@ def _attribute(field: FieldSpec) -> str:
 
 
 def _meaning(field: FieldSpec) -> str:
-    parts = [escaped(field.brief)]
+    parts = [escaped(field.brief, in_table=True)]
     if field.values:
         parts.append(f"One of {', '.join(_code(value) for value in field.values)}")
     elif field.examples:
         parts.append(f"Such as {', '.join(_code(_example(value)) for value in field.examples)}")
     if field.note is not None:
-        parts.append(escaped(field.note))
+        parts.append(escaped(field.note, in_table=True))
     if field.deprecated is not None:
         parts.append(_deprecated(field.deprecated))
     return ". ".join(part.rstrip(".") for part in parts)
@@ -307,7 +314,7 @@ def _notes(note: str | None, deprecated: Deprecation | None) -> Iterator[str]:
 
 def _deprecated(deprecated: Deprecation) -> str:
     heir = f" Use `{deprecated.renamed_to}`." if deprecated.renamed_to is not None else ""
-    return f"Deprecated.{heir} {escaped(_note_of(deprecated))}".rstrip()
+    return f"Deprecated.{heir} {escaped(_note_of(deprecated), in_table=True)}".rstrip()
 
 
 def _note_of(deprecated: Deprecation | None) -> str:

@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import json
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.catalog import semconv
 from heliograph.catalog.exported import (
+    ORPHAN,
+    TRUNCATED,
     attribute_type,
     log_attributes,
     log_events,
@@ -32,7 +35,7 @@ from heliograph.catalog.exported import (
 from heliograph.catalog.outputs import to_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from heliograph.catalog.exported import Attribute
     from heliograph.catalog.model import (
@@ -97,6 +100,7 @@ class _Registry:
         self._document = document
         self._conventions = semconv.load()
         self._declared: dict[str, dict[str, FieldSpec]] = {}
+        self._marks: set[str] = set()
         self._foreign = False
 
     def manifest(self) -> dict[str, Any]:
@@ -186,7 +190,9 @@ class _Registry:
         for attribute in attributes:
             ref: dict[str, Any] = {"ref": attribute.name}
             field = attribute.field
-            if field is None or self._conventions.attribute_type(attribute.name) is not None:
+            if attribute.name in _MARKS:
+                self._marks.add(attribute.name)
+            elif field is None or self._conventions.attribute_type(attribute.name) is not None:
                 self._foreign = True
                 if field is not None:
                     ref["brief"] = field.brief
@@ -205,11 +211,10 @@ class _Registry:
         return {"attributes": refs} if refs else {}
 
     def attributes(self) -> list[dict[str, Any]]:
-        """The catalog's own attributes that a signal refers to, by name."""
-        return [
-            self._attribute(name, tuple(fields.values()))
-            for name, fields in sorted(self._declared.items())
-        ]
+        """The attributes that a signal refers to and that the conventions lack, by name."""
+        own = [self._attribute(name, tuple(each.values())) for name, each in self._declared.items()]
+        marks = [{"key": name, **_MARKS[name], "stability": "development"} for name in self._marks]
+        return sorted([*own, *marks], key=lambda entry: str(entry["key"]))
 
     def _attribute(self, name: str, fields: tuple[FieldSpec, ...]) -> dict[str, Any]:
         """Make one definition for all fields that are exported under one name."""
@@ -225,7 +230,13 @@ class _Registry:
         }
         if first.note is not None:
             entry["note"] = first.note
-        examples = [_example(value, kind) for field in fields for value in field.examples]
+        examples = [
+            _example(value, kind)
+            for field in fields
+            for value in field.examples
+            # The format has no list of examples that are partly lists themselves.
+            if kind != "any" or not isinstance(value, tuple)
+        ]
         if examples:
             entry["examples"] = [e for n, e in enumerate(examples) if e not in examples[:n]]
         deprecated = self._deprecated_field(first)
@@ -246,6 +257,22 @@ class _Registry:
             heir = target.attribute if target is not None else None
         return _deprecated(field.deprecated, heir if heir != field.attribute else None)
 
+
+# What the bridge itself says of a span or a log event. Every registry defines it, so that each can
+# be used by itself.
+_MARKS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        TRUNCATED: {
+            "type": "string[]",
+            "brief": "Names of the attributes whose values were cut",
+            "examples": [["shop.order.note"]],
+        },
+        ORPHAN: {
+            "type": "boolean",
+            "brief": "Whether the span was ended because its operation's end never came",
+        },
+    }
+)
 
 # What Weaver can enumerate, see "Enums" in its syntax.
 _ENUMERABLE: Final = frozenset({"string", "int", "boolean"})
@@ -282,7 +309,7 @@ def _example(value: object, kind: str | None) -> object:
         return float(value)
     if kind == "string":
         return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=repr)
-    return list(value) if isinstance(value, tuple) else value
+    return value
 
 
 def _deprecated(deprecation: Deprecation | None, renamed_to: str | None) -> dict[str, Any] | None:
