@@ -113,4 +113,4 @@ def _folders(package: str) -> Iterable[str] | None:
         return None
     if spec.submodule_search_locations is not None:
         return list(spec.submodule_search_locations)
-    return [str(Path(spec.origin).parent)] if spec.origin is not None else []
+    return [str(Path(spec.origin).parent)] if spec.has_location and spec.origin else []
