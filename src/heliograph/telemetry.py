@@ -607,7 +607,7 @@ class Telemetry:
         if not attached.live:
             return False
         attached.live = False
-        del self._handlers[attached.handler_id]
+        self._handlers.pop(attached.handler_id, None)
         for name in attached.events:
             # By identity: comparing entries would compare configurations, which are the user's.
             kept = tuple([entry for entry in self._own.get(name, ()) if entry[2] is not attached])
@@ -646,7 +646,7 @@ class Telemetry:
             if not attached.live:
                 return False
             attached.live = False
-            del self._watching[attached]
+            self._watching.pop(attached, None)
             self._publish_observers()
             return True
 
