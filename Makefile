@@ -12,9 +12,6 @@ FULLY_COVERED := \
     src/heliograph/*.py \
     src/heliograph/catalog/**
 
-# What `heliograph catalog KIND` writes and `--check` compares.
-GENERATED := python markdown weaver grafana alerts
-
 DEMO        := examples/first_event.py
 DEMO_EXTRAS := cli
 
@@ -71,13 +68,11 @@ coverage: $(DEV) ## report of the last run of the tests, and the gate
 	$(BIN)/coverage report --fail-under=100 $(FULLY_COVERED:%=--include='%')
 
 generated: $(DEV) ## write again what is generated from the catalogs
-	@set -e; for kind in $(GENERATED); do $(BIN)/python -m heliograph catalog $$kind; done
+	$(BIN)/python -m heliograph catalog generate
 
-generated-check: $(DEV) ## fail where a generated file differs from its catalog
-	@status=0; for kind in $(GENERATED); do \
-	    echo "heliograph catalog $$kind --check"; \
-	    $(BIN)/python -m heliograph catalog $$kind --check || status=1; \
-	done; exit $$status
+generated-check: $(DEV) ## fail where a generated file differs from its catalog, or a catalog is at fault
+	$(BIN)/python -m heliograph catalog generate --check
+	$(BIN)/python -m heliograph catalog check --strict
 
 docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
 	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of commands that are imported when they are called, and commands that fail in one line."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from heliograph.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LazyCommand", "LazyGroup", "RootGroup"]
+
+_EXTRAS: Final = ("click", "rich", "yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """Where a command is, and what its group's help says of it without importing it."""
+
+    place: str
+    """`package.module:attribute`."""
+    brief: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in a table."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:
+        """As `click.Group`, and with the table of its commands."""
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(self._lazy)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        """The command, imported."""
+        lazy = self._lazy.get(cmd_name)
+        if lazy is None:
+            return None
+        module, _, name = lazy.place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """The commands' names and briefs, without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.brief) for name, lazy in self._lazy.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; the nearest names if there is none."""
+        name = args[0]
+        if name in self._lazy or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        close = difflib.get_close_matches(name, self._lazy, n=3)
+        mend = (
+            f"did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else f"there are {', '.join(self._lazy)}"
+        )
+        raise click.UsageError(f"no command {name!r}; {mend}", ctx)
+
+
+class RootGroup(LazyGroup):
+    """The outermost group: it turns exceptions into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:
+            _leave_the_pipe()
+            ctx.exit(ExitCode.OK)
+        except (KeyboardInterrupt, click.Abort):
+            ctx.exit(ExitCode.INTERRUPTED)
+        except Exception as error:
+            known = _known(error)
+            if known is None:
+                raise
+            code, lines = known
+            for line in lines:
+                click.echo(f"heliograph: {line}", err=True)
+            ctx.exit(code)
+        return result
+
+
+def _leave_the_pipe() -> None:
+    """Whoever read the output has enough; what is still buffered must not fail at exit either."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
+    """The exit code and the lines for an error that is the user's to mend, None for our own."""
+    if isinstance(error, ModuleNotFoundError | ImportError) and error.name in _EXTRAS:
+        needed = "PyYAML" if error.name == "yaml" else error.name
+        return ExitCode.INVALID, [f'this command needs {needed}: pip install "heliograph[cli]"']
+    # Whoever raised one of these has imported its module.
+    errors = sys.modules.get("heliograph.catalog.errors")
+    if errors is not None and isinstance(error, errors.LocatedError):
+        return ExitCode.INVALID, [str(fault) for fault in error.faults]
+    project = sys.modules.get("heliograph.cli.project")
+    if project is not None and isinstance(error, project.ProjectError):
+        return ExitCode.INVALID, str(error).splitlines()
+    if isinstance(error, TimeoutError):
+        return ExitCode.TIMEOUT, [str(error) or "timed out"]
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        where = f": {error.filename}" if error.filename is not None else ""
+        return ExitCode.UNREACHABLE, [f"{reason}{where}"]
+    return None
