@@ -106,7 +106,7 @@ class Catalog:
             else:
                 found = {self.aliases.get(pattern, pattern)} & self.events.keys()
             if not found:
-                raise PatternError(pattern, suggest(pattern, self.events))
+                raise PatternError(pattern, suggest(pattern, self._names))
             chosen |= found
         return tuple(name for name in self._names if name in chosen)
 
