@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is refused before it can do harm: malformed names, and what can't be called."""
+"""What is refused before it can do harm, and the errors that say so."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ __all__ = [
     "COROUTINE",
     "GENERATOR",
     "EventNameError",
+    "HandlerExistsError",
+    "HandlerNotFoundError",
     "check_callable",
+    "check_handler_id",
     "check_name",
+    "check_policy",
     "code_flags",
 ]
 
@@ -30,6 +34,14 @@ _SEGMENT: Final = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 class EventNameError(ValueError):
     """An event name is not made of dotted segments `[a-z][a-z0-9_]*`."""
+
+
+class HandlerExistsError(ValueError):
+    """A handler id is taken; ids are unique in a dispatcher, whatever the event."""
+
+
+class HandlerNotFoundError(LookupError):
+    """No handler is attached under an id."""
 
 
 def check_name(name: object, what: str = "event name") -> str:
@@ -66,6 +78,33 @@ def check_callable(function: object, what: str) -> None:
         raise TypeError(
             f"{what} is a coroutine or generator function, which nobody would run: {function!r}; "
             "pass a plain function, or consume events with heliograph.stream"
+        )
+
+
+def check_handler_id(handler_id: object) -> None:
+    """Refuse an id that can't be looked up.
+
+    Raises:
+        TypeError: It is not hashable.
+    """
+    try:
+        hash(handler_id)
+    except TypeError:
+        raise TypeError(
+            f"handler id {handler_id!r} is not hashable; use a string or a tuple"
+        ) from None
+
+
+def check_policy(on_failure: object, what: str, *allowed: str) -> None:
+    """Refuse what is none of the things that may follow a failure.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if on_failure not in allowed:
+        *others, last = map(repr, allowed)
+        raise ValueError(
+            f"{what}: on_failure is {on_failure!r}; it must be {', '.join(others)} or {last}"
         )
 
 

@@ -20,9 +20,9 @@ How it works, for whoever changes it:
 *   Handles (`Event`) hold the same tuple, so a hot path can ask `if EVENT.handlers:` before it
     builds anything. Writers keep table and handles equal (`_publish`).
 *   Writers hold `_writing`, one re-entrant lock for all dispatchers: writes are rare, and one lock
-    is easy to carry over `fork`. Re-entrant, because a signal handler or a finaliser may attach or
-    detach in the middle of a write of its own thread; every write takes a new `_version` before it
-    does anything else, so that the outer one sees when that happened.
+    is easy to carry over `fork`. Re-entrant, because a signal handler or a finaliser may write in
+    the middle of a write of its own thread; every write takes a new `_version` before it does
+    anything else, so that the outer one sees that this happened.
 *   Observers (`observe`) are entries at the end of every tuple, and the tuple that is used for
     names nobody attached to. Without observers that tuple is empty, which is what makes them free.
 *   Only the standard library, and of it only what is needed at once: `logging`, `traceback`,
@@ -34,7 +34,15 @@ from __future__ import annotations
 import os
 from _thread import RLock, _local
 
-from heliograph._checks import EventNameError, check_callable, check_name
+from heliograph._checks import (
+    EventNameError,
+    HandlerExistsError,
+    HandlerNotFoundError,
+    check_callable,
+    check_handler_id,
+    check_name,
+    check_policy,
+)
 from heliograph._generics import D, EventTypes, M, final
 from heliograph.propagation import Propagator
 from heliograph.spans import (
@@ -100,12 +108,8 @@ QUARANTINE_FIRST_NS: Final = 1_000_000_000
 QUARANTINE_LONGEST_NS: Final = 300_000_000_000
 # A kept handler may fail with every event; its log line is not worth more than one a minute.
 KEEP_LOG_INTERVAL_NS: Final = 60_000_000_000
-# What taking a handler out, reporting it and writing a log line need of the stack, and some more.
-REPORTING_FRAMES: Final = 64
 
 _NEVER: Final = 1 << 63  # later than any clock of nanoseconds
-
-_POLICIES: Final = ("detach", "keep", "quarantine")
 
 _writing: Final = RLock()
 _reporting: Final = _local()
@@ -117,14 +121,6 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - absent on Windows onl
         after_in_parent=_writing.release,
         after_in_child=_writing.release,
     )
-
-
-class HandlerExistsError(ValueError):
-    """A handler id is taken; ids are unique in a dispatcher, whatever the event."""
-
-
-class HandlerNotFoundError(LookupError):
-    """No handler is attached under an id."""
 
 
 class _Attached:
@@ -407,18 +403,9 @@ class Telemetry:
         config: Any,
         on_failure: OnFailure,
     ) -> None:
-        try:
-            hash(handler_id)
-        except TypeError:
-            raise TypeError(
-                f"handler id {handler_id!r} is not hashable; use a string or a tuple"
-            ) from None
+        check_handler_id(handler_id)
         check_callable(handler, f"handler {handler_id!r}")
-        if on_failure not in _POLICIES:
-            raise ValueError(
-                f"handler {handler_id!r}: on_failure is {on_failure!r}; "
-                "it must be 'detach', 'keep' or 'quarantine'"
-            )
+        check_policy(on_failure, f"handler {handler_id!r}", "detach", "keep", "quarantine")
         attached = _Attached(self, handler_id, names, handler, config, on_failure)
         with _writing:
             self._version = version = self._version + 1
@@ -501,8 +488,7 @@ class Telemetry:
             ValueError: `on_failure` is neither of the two.
         """
         check_callable(callback, "observer")
-        if on_failure not in ("detach", "raise"):
-            raise ValueError(f"on_failure is {on_failure!r}; it must be 'detach' or 'raise'")
+        check_policy(on_failure, "observer", "detach", "raise")
 
         def call(
             event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _: Any
@@ -580,9 +566,8 @@ class Telemetry:
     def _publish(self, name: str, handlers: tuple[_Entry, ...], version: int) -> None:
         """Put an event's new entries in place, for the table and the handle.
 
-        `version` is what `_version` was when the write began. Had a nested write come between, by a
-        signal handler or a finaliser, what it did would now be lost or done twice; so work the
-        entries out anew from what is attached.
+        `version` is what `_version` was when the write began. What a nested write did since would
+        now be lost or done twice; so work the entries out anew from what is attached.
         """
         while True:
             if version != self._version:
@@ -602,7 +587,7 @@ class Telemetry:
                 return
 
     def _remove(self, attached: _Attached) -> bool:
-        """Take a handler from all its events; tell whether it was still there."""
+        """Take a handler from its events; tell whether it was still there."""
         self._version = version = self._version + 1
         if not attached.live:
             return False
@@ -664,7 +649,7 @@ class Telemetry:
         policy = attached.on_failure
         if policy == "raise":
             raise failure
-        if not _has_room(REPORTING_FRAMES):
+        if not _has_room():
             # At the end of the stack nothing can be dealt with: climb to where there is room.
             if isinstance(failure, RecursionError):
                 raise failure
@@ -678,10 +663,8 @@ class Telemetry:
                 self._set_pause(attached, pause)
                 consequence = f"it is paused for {pause / 1e9:g} s"
             else:
-                removed = (
-                    self._remove(attached) if attached.events else self._drop_observer(attached)
-                )
-                if not removed:
+                remove = self._remove if attached.events else self._drop_observer
+                if not remove(attached):
                     return  # another thread's event failed at the same time and has reported it
                 consequence = "it was detached"
         if getattr(_reporting, "busy", False):
@@ -735,8 +718,8 @@ class Telemetry:
             pass
 
 
-def _has_room(frames: int) -> bool:
-    """Tell whether so many more calls fit on the stack."""
+def _has_room(frames: int = 64) -> bool:
+    """Tell whether so many calls fit on the stack; 64 do for a failure's report and log line."""
     try:
         return not frames or _has_room(frames - 1)
     except RecursionError:
@@ -805,57 +788,13 @@ def set_propagator(new: Propagator) -> Propagator:
     return before
 
 
-def attach(
-    handler_id: Hashable,
-    event: str,
-    handler: Handler,
-    config: Any = None,
-    *,
-    on_failure: OnFailure = "detach",
-) -> None:
-    """Attach a handler to an event of the default dispatcher; see `Telemetry.attach`."""
-    _default.attach(handler_id, event, handler, config, on_failure=on_failure)
-
-
-def attach_many(
-    handler_id: Hashable,
-    events: Iterable[str],
-    handler: Handler,
-    config: Any = None,
-    *,
-    on_failure: OnFailure = "detach",
-) -> None:
-    """Attach a handler to several events of the default dispatcher; see `Telemetry.attach_many`."""
-    _default.attach_many(handler_id, events, handler, config, on_failure=on_failure)
-
-
-def detach(handler_id: Hashable) -> None:
-    """Detach a handler from the default dispatcher; see `Telemetry.detach`."""
-    _default.detach(handler_id)
-
-
-def release(handler_id: Hashable) -> None:
-    """End the quarantine of one of the default dispatcher's handlers; see `Telemetry.release`."""
-    _default.release(handler_id)
-
-
-def list_handlers(prefix: str = "") -> list[HandlerInfo]:
-    """List the default dispatcher's handlers; see `Telemetry.list_handlers`."""
-    return _default.list_handlers(prefix)
-
-
-def observe(
-    callback: Observer, *, on_failure: Literal["detach", "raise"] = "detach"
-) -> Observation:
-    """Observe every event of the default dispatcher; see `Telemetry.observe`."""
-    return _default.observe(callback, on_failure=on_failure)
-
-
-def traced(prefix: str, metadata: Mapping[str, Any] = EMPTY) -> Callable[[_F], _F]:
-    """Make each call of a function a span of the default dispatcher; see `Telemetry.traced`."""
-    return _default.traced(prefix, metadata)
-
-
-# These two are hot, so that they are the dispatcher's own functions and not one call away.
+# The default dispatcher's own methods: nothing lies between, and help() says all there is to say.
+attach: Final = _default.attach
+attach_many: Final = _default.attach_many
+detach: Final = _default.detach
+release: Final = _default.release
+list_handlers: Final = _default.list_handlers
+observe: Final = _default.observe
+traced: Final = _default.traced
 execute: Final[Execute] = _default.execute
 span: Final[OpenSpan] = _default.span
