@@ -106,9 +106,17 @@ class Catalog:
             else:
                 found = {self.aliases.get(pattern, pattern)} & self.events.keys()
             if not found:
-                raise PatternError(pattern, suggest(pattern, self._names))
+                raise PatternError(pattern, self._suggest(pattern))
             chosen |= found
         return tuple(name for name in self._names if name in chosen)
+
+    def _suggest(self, pattern: str) -> str:
+        matches = compile_pattern(pattern).fullmatch
+        present = [new for old, new in self.aliases.items() if matches(f"{old}.")]
+        if present:
+            listed = ", ".join(dict.fromkeys(present))
+            return f"it matches old names only; the present ones are {listed}"
+        return suggest(pattern, self._names)
 
     def attach(
         self,
