@@ -108,11 +108,13 @@ def test_select_gives_names_in_catalog_order_once(
                 "'shop.order.placed'?"
             ),
         ),
-        ("shop.ordre.*", "no event matches 'shop.ordre.*'; at 'ordre': did you mean 'order'?"),
+        ("shop.ordr.*", "no event matches 'shop.ordr.*'; at 'ordr': did you mean 'order'?"),
         (
             "shop.trade.sto*",
-            "no event matches 'shop.trade.sto*'; it matches old names only; the present ones are "
-            "shop.sale.stop",
+            (
+                "no event matches 'shop.trade.sto*'; it matches old names only; the present ones "
+                "are shop.sale.stop"
+            ),
         ),
         ("store.**", "no event matches 'store.**'; names begin with shop"),
     ],

@@ -90,7 +90,8 @@ class Conformance:
     def _unknown_event(self, event: str) -> list[Violation]:
         violations = self._unknown.get(event)
         if violations is None:
-            suggestion = did_you_mean(event, self._events, "catalogue it, or correct the name")
+            present = [name for name, spec in self._events.items() if spec.alias_of is None]
+            suggestion = did_you_mean(event, present, "catalogue it, or correct the name")
             violations = [Violation(event, "", f"no catalog declares it; {suggestion}")]
             if len(self._unknown) < _MAX_UNKNOWN:
                 self._unknown[event] = violations
