@@ -21,6 +21,8 @@ from heliograph import EventNameError, Telemetry
 from heliograph.stream import Snapshot
 from heliograph.testing import Captured, CapturedSpan, capture, frozen_clock
 
+pytestmark = pytest.mark.telemetry_lenient(reason="emits events of its own making")
+
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 
