@@ -20,9 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph import EventNameError, Telemetry, default
+from heliograph.events import POLLER_FAILURE, POLLER_MEASUREMENT
 from heliograph.poller import (
-    FAILURE,
-    MEASUREMENT,
     THREAD_NAME,
     MonotonicClock,
     Poller,
@@ -120,6 +119,10 @@ def no_thread_is_left() -> Iterator[None]:
 
 def named(seen: Seen, name: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     return [(measurements, metadata) for event, measurements, metadata in seen if event == name]
+
+
+def failures(seen: Seen) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    return named(seen, POLLER_FAILURE.name)
 
 
 def measuring(result: object = MappingProxyType({"count": 1})) -> Callable[[], Any]:
@@ -289,7 +292,7 @@ class TestWhatIsExecuted:
                 await clock.advance(1.9)
 
         asyncio.run(main())
-        assert named(seen, MEASUREMENT) == [
+        assert named(seen, POLLER_MEASUREMENT.name) == [
             ({"duration": SECOND // 4}, {"name": "a.slow", "outcome": "ok"}),
             ({"duration": SECOND // 4}, {"name": "a.slow", "outcome": "ok"}),
             ({"duration": 3 * SECOND // 2}, {"name": "a.late", "outcome": "overrun"}),
@@ -422,7 +425,7 @@ class TestFailing:
         poller.add("a.b", wrap(error))
         assert poller.poll() == {"a.b": "error"}
 
-        ((measurements, metadata),) = named(seen, FAILURE)
+        ((measurements, metadata),) = failures(seen)
         assert measurements == {"count": 1}
         assert metadata["reason"] is error
         assert metadata["stacktrace"][-1].name in {"measure", "fail"}
@@ -431,7 +434,7 @@ class TestFailing:
             "kind": "error",
             "policy": "keep",
         }
-        assert named(seen, MEASUREMENT)[0][1] == {"name": "a.b", "outcome": "error"}
+        assert named(seen, POLLER_MEASUREMENT.name)[0][1] == {"name": "a.b", "outcome": "error"}
         assert [info.name for info in poller.measurements()] == ["a.b"]
 
     def test_one_that_raises_is_removed_if_so_asked(
@@ -443,7 +446,7 @@ class TestFailing:
                 await clock.advance(5)
 
         asyncio.run(main())
-        assert [metadata["policy"] for _, metadata in named(seen, FAILURE)] == ["remove"]
+        assert [metadata["policy"] for _, metadata in failures(seen)] == ["remove"]
         assert poller.measurements() == []
         assert [record.message for record in caplog.records] == [
             "measurement 'a.b' failed; it is removed"
@@ -474,12 +477,12 @@ class TestFailing:
     ) -> None:
         poller.add("a.b", lambda: fail(error))
         assert poller.poll() == {"a.b": "error"}
-        assert named(seen, FAILURE)[0][1]["kind"] == kind
+        assert failures(seen)[0][1]["kind"] == kind
 
     def test_a_coroutine_that_cancels_itself_has_failed(self, poller: Poller, seen: Seen) -> None:
         poller.add("a.b", measuring(asyncio.CancelledError()))
         assert poller.poll() == {"a.b": "error"}
-        assert named(seen, FAILURE)[0][1]["kind"] == "cancelled"
+        assert failures(seen)[0][1]["kind"] == "cancelled"
 
     def test_a_coroutine_that_exits_ends_the_loop_as_in_any_task(self, poller: Poller) -> None:
         poller.add("a.b", measuring(SystemExit(3)))
@@ -502,7 +505,7 @@ class TestFailing:
     ) -> None:
         poller.add("a.b", measuring(result))
         assert poller.poll() == {"a.b": "error"}
-        reason = named(seen, FAILURE)[0][1]["reason"]
+        reason = failures(seen)[0][1]["reason"]
         assert isinstance(reason, TypeError)
         assert message in str(reason)
         assert named(seen, "a.b") == []
@@ -513,7 +516,7 @@ class TestFailing:
         coroutine_function = measuring()
         poller.add("a.b", lambda: coroutine_function())  # noqa: PLW0108 - the mistake in question
         poller.poll()
-        assert "add the coroutine function itself" in str(named(seen, FAILURE)[0][1]["reason"])
+        assert "add the coroutine function itself" in str(failures(seen)[0][1]["reason"])
 
     def test_a_system_without_threads_is_a_failure(
         self, poller: Poller, seen: Seen, monkeypatch: pytest.MonkeyPatch
@@ -526,7 +529,7 @@ class TestFailing:
 
         poller.add("a.b", lambda: {"n": 1})
         asyncio.run(main())
-        assert str(named(seen, FAILURE)[0][1]["reason"]) == "can't start new thread"
+        assert str(failures(seen)[0][1]["reason"]) == "can't start new thread"
         assert len(named(seen, "a.b")) == 1
 
     def test_what_a_handler_lets_through_ends_the_run(
@@ -574,10 +577,10 @@ class TestTakingTooLong:
 
         asyncio.run(main())
         assert started == [0, 1]
-        ((_, metadata),) = named(seen, FAILURE)
+        ((_, metadata),) = failures(seen)
         assert isinstance(metadata["reason"], TimeoutError)
         assert str(metadata["reason"]) == "measurement 'a.b' took longer than 0.5 s"
-        assert named(seen, MEASUREMENT) == [
+        assert named(seen, POLLER_MEASUREMENT.name) == [
             ({"duration": SECOND // 2}, {"name": "a.b", "outcome": "timeout"})
         ]
         assert named(seen, "a.b") == []
@@ -594,7 +597,7 @@ class TestTakingTooLong:
                 await clock.advance(1)
 
         asyncio.run(main())
-        assert str(named(seen, FAILURE)[0][1]["reason"]).endswith("longer than 1 s")
+        assert str(failures(seen)[0][1]["reason"]).endswith("longer than 1 s")
 
     @pytest.mark.parametrize("policy", ["keep", "remove"])
     def test_a_thread_is_not_started_again_before_it_has_returned(

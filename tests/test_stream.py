@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 
 import heliograph
 from heliograph import Telemetry
-from heliograph.stream import OVERFLOW, Snapshot, Stream, _forget_parent, events
+from heliograph.events import STREAM_OVERFLOW
+from heliograph.stream import Snapshot, Stream, _forget_parent, events
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
+OVERFLOW = STREAM_OVERFLOW.name
 Payload = Mapping[str, Any]
 
 
@@ -43,7 +45,9 @@ def overflows(telemetry: Telemetry) -> list[tuple[Payload, Payload]]:
     """What `heliograph.stream.overflow` carried, in order."""
     seen: list[tuple[Payload, Payload]] = []
     telemetry.attach(
-        "overflows", OVERFLOW, lambda _e, measured, data, _c: seen.append((measured, data))
+        "overflows",
+        OVERFLOW,
+        lambda _e, measured, data, _c: seen.append((measured, data)),
     )
     return seen
 

@@ -8,7 +8,7 @@ import contextvars
 import math
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import CoroutineType
@@ -42,7 +42,7 @@ THREAD_NAME: Final = "heliograph-poller"
 """What the names of the poller's threads begin with."""
 
 _Pair: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
-Measured: TypeAlias = "Mapping[str, Any] | _Pair | list[Mapping[str, Any] | _Pair] | None"
+Measured: TypeAlias = "Mapping[str, Any] | _Pair | Sequence[Mapping[str, Any] | _Pair] | None"
 """What a measuring function returns: measurements; or a pair of measurements and metadata; or a
 list of either, an event for each; or None if it has executed events itself."""
 

@@ -48,16 +48,21 @@ from heliograph._flights import (
     run_in,
 )
 from heliograph._schedule import Clock, MonotonicClock, Schedule
+from heliograph.events import POLLER_FAILURE, POLLER_MEASUREMENT
 from heliograph.spans import stacktrace
 from heliograph.telemetry import EMPTY, default
 
 if TYPE_CHECKING:
     from heliograph._flights import Landed, OnFailure
-    from heliograph.telemetry import Telemetry
+    from heliograph.events import (
+        PollerFailureMeasurements,
+        PollerFailureMetadata,
+        PollerMeasurementMeasurements,
+        PollerMeasurementMetadata,
+    )
+    from heliograph.telemetry import Event, Telemetry
 
 __all__ = [
-    "FAILURE",
-    "MEASUREMENT",
     "THREAD_NAME",
     "Clock",
     "Measure",
@@ -68,12 +73,6 @@ __all__ = [
     "Poller",
     "Schedule",
 ]
-
-MEASUREMENT: Final = "heliograph.poller.measurement"
-"""The event executed after each run of a measurement."""
-
-FAILURE: Final = "heliograph.poller.failure"
-"""The event executed when a measurement raises, returns nonsense, or takes too long."""
 
 # Our choice: how long leaving a poller waits for measurements that are under way.
 _GRACE: Final = 2.0
@@ -143,8 +142,10 @@ class Poller:
         self._rng = random.Random() if rng is None else rng  # noqa: S311 - spreads load, no secret
         self._clock: Clock = MonotonicClock() if clock is None else clock
         self._measurements: dict[str, Measurement] = {}
-        self._measured = self._telemetry.event(MEASUREMENT)
-        self._failed = self._telemetry.event(FAILURE)
+        self._measured: Event[PollerMeasurementMeasurements, PollerMeasurementMetadata]
+        self._measured = self._telemetry.event(POLLER_MEASUREMENT.name)
+        self._failed: Event[PollerFailureMeasurements, PollerFailureMetadata]
+        self._failed = self._telemetry.event(POLLER_FAILURE.name)
         self._running = PerProcess()
         self._task: asyncio.Task[None] | None = None
 

@@ -32,17 +32,16 @@ from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from heliograph._waiting import pause, signal
+from heliograph.events import STREAM_OVERFLOW
 from heliograph.telemetry import HandlerNotFoundError, default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from heliograph.telemetry import Telemetry
+    from heliograph.events import StreamOverflowMeasurements, StreamOverflowMetadata
+    from heliograph.telemetry import Event, Telemetry
 
-__all__ = ["OVERFLOW", "Snapshot", "Stream", "events"]
-
-OVERFLOW: Final = "heliograph.stream.overflow"
-"""The event executed when a buffer begins to drop, and when it has room again."""
+__all__ = ["Snapshot", "Stream", "events"]
 
 # Our choice: a reader that always finds something lets other tasks run after so many snapshots.
 _READS_BEFORE_PAUSE: Final = 64
@@ -107,8 +106,9 @@ class _Buffer:
         self.gap = 0  # since the last snapshot was taken
         self.reported = 0  # of all dropped, those that an overflow event has told of
         self.overflowing = False
-        self.overflow = telemetry.event(OVERFLOW)
-        self.about: dict[str, Any] = {"stream": name, "events": names}
+        self.overflow: Event[StreamOverflowMeasurements, StreamOverflowMetadata]
+        self.overflow = telemetry.event(STREAM_OVERFLOW.name)
+        self.about: StreamOverflowMetadata = {"stream": name, "events": names}
 
     def push(
         self,
