@@ -176,7 +176,7 @@ def test_a_violation_knows_its_event(catalog: Catalog) -> None:
 
 def test_an_unknown_event_is_a_violation_with_a_suggestion(catalog: Catalog) -> None:
     expected = [
-        "no catalog declares it; did you mean 'shop.order'?",
+        "no catalog declares it; did you mean 'shop.order' or 'shop.named'?",
         "no catalog declares it; catalogue it, or correct the name",
     ]
 
