@@ -87,12 +87,8 @@ class TestWatch:
     ) -> None:
         telemetry.execute("shop.order.place", {})
 
-        assert found(watch)[2:] == [
-            (
-                "  no catalog declares it; did you mean 'shop.order.placed', "
-                "'shop.order.lost' or 'shop.order.losst'?"
-            )
-        ]
+        (problem,) = found(watch)[2:]
+        assert problem.startswith("  no catalog declares it; did you mean 'shop.order.placed'")
 
     def test_an_old_name_is_a_finding(self, telemetry: Telemetry, watch: Watch) -> None:
         telemetry.execute("shop.order.losst", {})
