@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Catalogued operations as OpenTelemetry spans.
+
+An operation's start event opens a span and makes it the current one; its stop or exception event,
+found by the `telemetry_span_context` they share, ends it. Name, kind and attributes are as the
+catalog says, start and end are the times the events carry. The table of open spans is bounded in
+size and age: what falls out is ended as an orphan and counted.
+
+Nothing here raises into the emitter, whatever the events hold; what could not be used is counted in
+`SpanBridge.counts`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+from opentelemetry.context import attach, get_current
+from opentelemetry.sdk.trace import SpanLimits
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+    set_span_in_context,
+)
+
+from heliograph import Error, Ok, default
+from heliograph.catalog.exported import ORPHAN, error_type, span_attributes
+from heliograph.catalog.model import ERROR_TYPE
+from heliograph.handlers.plain import Limits as PlainLimits
+from heliograph.handlers.plain import plain, rendered
+from heliograph.otel.attributes import AttributeLimits, Extractor
+from heliograph.otel.current import GivenSpan, OwnSpan, Settings
+from heliograph.spans import SPAN_CONTEXT, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from heliograph import Telemetry
+    from heliograph.catalog import Catalog
+    from heliograph.catalog.model import Document, EventSpec, SpanSpec
+    from heliograph.otel.attributes import Attributes
+    from heliograph.otel.current import CoveringSpan
+
+__all__ = ["OpenSpanLimits", "OwnTracing", "SpanBridge"]
+
+_KINDS: Final = {kind.name.lower(): kind for kind in SpanKind}
+_DESCRIPTION: Final = PlainLimits(depth=2, items=8, text=256, nodes=32)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSpanLimits:
+    """How many operations may be under way, and for how long; both are our choice.
+
+    Attributes:
+        size: Spans open at once, over all catalogs.
+        age: Seconds after which an open span is given up.
+    """
+
+    size: int = 10_000
+    age: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTracing:
+    """Where the spans of our own pipeline come from and go to.
+
+    Attributes:
+        resource: The process.
+        on_end: Gets each span that was sampled, when it ends.
+        sampler: Asked for each span, as the SDK does.
+        limits: The SDK's span limits.
+        ids: Where trace and span ids come from.
+    """
+
+    resource: Resource
+    on_end: Callable[[ReadableSpan], None]
+    sampler: Sampler = DEFAULT_ON
+    limits: SpanLimits = field(default_factory=SpanLimits)
+    ids: IdGenerator = field(default_factory=RandomIdGenerator)
+
+
+class SpanBridge:
+    """Makes spans of the spans that catalogs declare.
+
+    Attributes:
+        counts: What went otherwise than it should, by reason: `orphan` (ended because its end never
+            came), `unmatched` (an end whose start was not seen, or was given up), `unreadable` (an
+            event without what a span needs).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        own: OwnTracing | None = None,
+        telemetry: Telemetry | None = None,
+        attribute_limits: AttributeLimits | None = None,
+        open_limits: OpenSpanLimits | None = None,
+        record_exceptions: bool = False,
+        handler_id: Hashable = ("heliograph.otel", "spans"),
+    ) -> None:
+        """Prepare the bridge; `attach` turns it on.
+
+        Args:
+            catalog: Which spans there are.
+            tracer_provider: Makes the spans; OpenTelemetry's global one if None.
+            own: Makes the spans in place of a provider.
+            telemetry: The dispatcher; the default one if None.
+            attribute_limits: How long attribute values may be.
+            open_limits: How many spans may be open, and for how long.
+            record_exceptions: Whether exceptions are also recorded on the span; they are log events
+                in any case.
+            handler_id: What the handler ids begin with.
+        """
+        self._telemetry = default() if telemetry is None else telemetry
+        self._catalog = catalog
+        self._provider = tracer_provider
+        self._own = own
+        self._attribute_limits = attribute_limits or AttributeLimits()
+        self._open_limits = open_limits or OpenSpanLimits()
+        self._record_exceptions = record_exceptions
+        self._handler_id = handler_id
+        self._attached: list[Hashable] = []
+        self._table: dict[tuple[str, Hashable], CoveringSpan] = {}
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        _forget_after_fork(self)
+
+    def attach(self) -> None:
+        """Begin: spans that start from now on are made."""
+        for document in self._catalog.documents:
+            make = self._maker(document)
+            for spec in document.spans.values():
+                if spec.deprecated is not None and spec.deprecated.renamed_to in document.spans:
+                    continue
+                self._attach(spec, make)
+
+    def detach(self) -> None:
+        """End: nothing is listened to any more, and spans still open end as orphans."""
+        for handler_id in self._attached:
+            self._telemetry.detach(handler_id)
+        self._attached.clear()
+        with self._lock:
+            left = list(self._table.values())
+            self._table.clear()
+        for each in left:
+            self._orphan(each)
+
+    def expire(self) -> int:
+        """Give up the spans that have been open for too long; return how many are open still."""
+        oldest = now()[1] - int(self._open_limits.age * 1e9)
+        while self._table:
+            with self._lock:
+                key = next(iter(self._table), None)
+                if key is None or self._table[key].start_time > oldest:
+                    break
+                gone = self._table.pop(key)
+            self._orphan(gone)
+        return len(self._table)
+
+    # -- One catalog, one span --------------------------------------------------------------------
+
+    def _maker(self, document: Document) -> _Maker:
+        if self._own is not None:
+            scope = InstrumentationScope(document.name, document.version, document.schema_url)
+            return _own_maker(self._own, scope)
+        provider = self._provider or trace.get_tracer_provider()
+        return _given_maker(
+            provider.get_tracer(document.name, document.version, document.schema_url)
+        )
+
+    def _attach(self, spec: SpanSpec, make: _Maker) -> None:
+        attributes = span_attributes(spec)
+        limits = self._attribute_limits
+        at_start = Extractor(spec.start, attributes, limits)
+        known = {each.name for each in attributes if each.at_start}
+        start = _starter(self, spec, make, at_start)
+        stop = _ender(
+            self, spec, spec.stop, at_start, Extractor(spec.stop, attributes, limits, known)
+        )
+        exception = _ender(
+            self,
+            spec,
+            spec.exception,
+            at_start,
+            Extractor(spec.exception, attributes, limits, known),
+        )
+        for event, handler in ((spec.start, start), (spec.stop, stop), (spec.exception, exception)):
+            handler_id = (self._handler_id, event.name)
+            self._telemetry.attach(handler_id, event.name, handler, on_failure="keep")
+            self._attached.append(handler_id)
+
+    # -- The table --------------------------------------------------------------------------------
+
+    def _make_room(self, key: tuple[str, Hashable]) -> None:
+        table = self._table
+        with self._lock:
+            # The same key again: its first span's end would be taken for this one's.
+            gone = table.pop(key, None) or table.pop(next(iter(table)), None)
+        if gone is not None:
+            self._orphan(gone)
+
+    def _orphan(self, opened: CoveringSpan) -> None:
+        self.counts["orphan"] += 1
+        opened.left_behind = True
+        if opened.is_recording():
+            opened.set_attribute(ORPHAN, True)
+        opened.end(now()[1])
+
+
+_Maker = Any  # see _own_maker and _given_maker, which return functions of the same signature
+
+
+def _own_maker(own: OwnTracing, scope: InstrumentationScope) -> _Maker:
+    settings = Settings(own.resource, scope, own.limits, own.on_end)
+    ids, sampler = own.ids, own.sampler
+    new_trace_id, new_span_id = ids.generate_trace_id, ids.generate_span_id
+    # What the default sampler says is known without asking it: whatever its parent has, else yes.
+    asked = sampler is not DEFAULT_ON
+    drop, sampled = Decision.DROP, Decision.RECORD_AND_SAMPLE
+
+    def make(
+        name: str, kind: SpanKind, attributes: Attributes, start_time: int, previous: Context
+    ) -> CoveringSpan:
+        parent: SpanContext | None = get_current_span(previous).get_span_context()
+        if parent is not None and parent.is_valid:
+            trace_id, flags, state = parent.trace_id, parent.trace_flags, parent.trace_state
+        else:
+            parent = None
+            trace_id = new_trace_id()
+            flags, state = _ROOT[ids.is_trace_id_random()], None
+        recording = flags.sampled
+        if asked:
+            result = sampler.should_sample(previous, trace_id, name, kind, attributes, ())
+            recording, state = result.decision is not drop, result.trace_state
+            flags = _FLAGS[result.decision is sampled, flags.random_trace_id]
+            attributes = dict(result.attributes or ())
+        elif parent is not None:
+            flags = _FLAGS[recording, flags.random_trace_id]
+        context = SpanContext(trace_id, new_span_id(), False, flags, state)
+        if not recording:
+            return GivenSpan(NonRecordingSpan(context), start_time)
+        return OwnSpan(settings, name, context, parent, kind, attributes, start_time)
+
+    return make
+
+
+_FLAGS: Final = {
+    (sampled, random): TraceFlags(
+        (TraceFlags.SAMPLED if sampled else 0) | (TraceFlags.RANDOM_TRACE_ID if random else 0)
+    )
+    for sampled in (False, True)
+    for random in (False, True)
+}
+_ROOT: Final = {random: _FLAGS[True, random] for random in (False, True)}
+
+
+def _given_maker(tracer: trace.Tracer) -> _Maker:
+    def make(
+        name: str, kind: SpanKind, attributes: Attributes, start_time: int, previous: Context
+    ) -> CoveringSpan:
+        inner = tracer.start_span(name, previous, kind, attributes, (), start_time)
+        return GivenSpan(inner, start_time)
+
+    return make
+
+
+_Handler = Any
+
+
+def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker, at_start: Extractor) -> _Handler:
+    name, exported, kind = spec.name, spec.span_name or spec.name, _KINDS[spec.kind]
+    counts, take, make_room = bridge.counts, at_start.take, bridge._make_room
+    table, size = bridge._table, bridge._open_limits.size
+
+    def start(
+        _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: Any
+    ) -> None:
+        try:
+            key = (name, metadata[SPAN_CONTEXT])
+            start_time = measurements.get("system_time")
+            if type(start_time) is not int or not 0 <= start_time < 2**63:
+                start_time = now()[1]
+            attributes: Attributes = {}
+            take(attributes, measurements, metadata)
+            previous = get_current()
+            span = make(exported, kind, attributes, start_time, previous)
+            span.metadata = metadata
+            span.previous = previous
+            span.current = current = set_span_in_context(span, previous)
+            if key in table or len(table) >= size:
+                make_room(key)
+            table[key] = span
+            attach(current)
+        except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
+            counts["unreadable"] += 1
+
+    return start
+
+
+def _ender(
+    bridge: SpanBridge, spec: SpanSpec, event: EventSpec, at_start: Extractor, at_end: Extractor
+) -> _Handler:
+    name, counts, pop = spec.name, bridge.counts, bridge._table.pop
+    take, retake = at_end.take, at_start.retake
+    failed = event is spec.exception
+    results = tuple(
+        (use.key, use.field.sensitive)
+        for use in event.metadata
+        if use.field.type == ("exception" if failed else "result")
+    )
+    recorded = failed and bridge._record_exceptions
+
+    def end(
+        _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: Any
+    ) -> None:
+        try:
+            span = pop((name, metadata[SPAN_CONTEXT]), None)
+            if span is None:
+                counts["unmatched"] += 1
+                return
+            # Restore by value, and only where the span is the current one; see `current`.
+            if get_current() is span.current:
+                attach(span.previous)
+            else:
+                span.left_behind = True
+        except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
+            counts["unreadable"] += 1
+            return
+        attributes: Attributes = {}
+        try:
+            if span.is_recording():
+                if metadata is not span.metadata:
+                    # The body may have changed what the start event said.
+                    retake(attributes, metadata, span.metadata)
+                take(attributes, measurements, metadata)
+                for key, sensitive in results:
+                    outcome = metadata.get(key)
+                    if type(outcome) is not Ok:
+                        error = error_type(outcome, sensitive=sensitive)
+                        if error is not None:
+                            attributes[ERROR_TYPE] = error
+                            span.set_status(_status(outcome, error, sensitive=sensitive))
+                            if recorded and not sensitive and isinstance(outcome, BaseException):
+                                span.record_exception(outcome, escaped=True)
+        except Exception:  # noqa: BLE001 - as above; the span is ended all the same
+            counts["unreadable"] += 1
+        try:
+            duration = measurements["duration"]
+            known = type(duration) is int and 0 <= duration < 2**62
+        except Exception:  # noqa: BLE001 - as above
+            known = False
+        # The start's wall clock and the operation's own duration: no adjusted clock comes between.
+        span.finish(attributes, span.start_time + duration if known else now()[1])
+
+    return end
+
+
+def _status(outcome: object, error: str, *, sensitive: bool) -> Status:
+    if sensitive:
+        return Status(StatusCode.ERROR, error)
+    reason = outcome.reason if isinstance(outcome, Error) else outcome
+    if isinstance(reason, BaseException):
+        try:
+            message = str(reason)
+        except Exception:  # noqa: BLE001 - its own __str__ is broken; its class must do
+            message = ""
+        text = f"{error}: {message}" if message else error
+    elif isinstance(reason, str):
+        text = reason
+    else:
+        text = rendered(plain(reason, _DESCRIPTION))
+    text = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return Status(StatusCode.ERROR, text[:1024])
+
+
+_alive: Final[weakref.WeakSet[SpanBridge]] = weakref.WeakSet()
+
+
+def _forget_after_fork(bridge: SpanBridge) -> None:
+    _alive.add(bridge)
+
+
+def _in_child() -> None:
+    # The operations under way are the parent's; it will end them.
+    for bridge in _alive:
+        bridge._lock = threading.Lock()
+        bridge._table.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - absent on Windows only
+    os.register_at_fork(after_in_child=_in_child)
