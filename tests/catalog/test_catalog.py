@@ -104,8 +104,8 @@ def test_select_gives_names_in_catalog_order_once(
         (
             "shop.order.payed",
             (
-                "no event matches 'shop.order.payed'; did you mean 'shop.order.placed' or \"
-                \"'shop.order.paid'?"
+                "no event matches 'shop.order.payed'; did you mean 'shop.order.placed' or "
+                "'shop.order.paid'?"
             ),
         ),
         ("shop.ordr.*", "no event matches 'shop.ordr.*'; at 'ordr': did you mean 'order'?"),
