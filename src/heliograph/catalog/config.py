@@ -267,7 +267,7 @@ def _handler(entry: Entry, faults: Faults) -> Handler | None:
             return None
         found = getattr(found, attribute)
     if not callable(found):
-        faults.add(f"{path!r} is a {type(found).__name__}", where, "name something callable")
+        faults.add(f"{path!r} is of type {type(found).__name__}", where, "name something callable")
         return None
     handler: Handler = found
     return handler
