@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from heliograph.catalog.exported import TRUNCATED
 from heliograph.handlers.plain import Limits as PlainLimits
 from heliograph.handlers.plain import plain
+from heliograph.otel.exceptions import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from heliograph.catalog.exported import Attribute, AttributeType
     from heliograph.catalog.model import EventSpec, Use
 
-__all__ = ["AttributeLimits", "Attributes", "Extractor", "Value"]
+__all__ = ["AttributeLimits", "Attributes", "Extractor", "Value", "tell"]
 
 Scalar: TypeAlias = "str | int | float | bool"
 Value: TypeAlias = (
@@ -44,10 +45,12 @@ class AttributeLimits:
     Attributes:
         text: Characters of a text, and of each text in an array.
         items: Items of an array.
+        stacktrace: Characters of a stack trace.
     """
 
     text: int = 4096
     items: int = 128
+    stacktrace: int = 16_384
 
 
 class _Unusable(Exception):
@@ -149,6 +152,13 @@ class Extractor:
             found[TRUNCATED] = (*found.get(TRUNCATED, ()), name)
 
 
+def tell(found: Attributes, name: str, text: str, longest: int) -> None:
+    """Add a text, cut if it is too long."""
+    found[name] = text[:longest]
+    if len(text) > longest:
+        found[TRUNCATED] = (*found.get(TRUNCATED, ()), name)
+
+
 def _all_plain(texts: list[str], longest: int) -> bool:
     """Whether all items are texts, together no longer than each may be."""
     try:
@@ -210,8 +220,7 @@ def _text(value: object, limits: AttributeLimits) -> tuple[str, bool]:
         text = octets.hex()
     else:
         return _free(value, limits)
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode()
+    text = encodable(text)
     return text[: limits.text], len(text) > limits.text
 
 

@@ -11,7 +11,6 @@ right, and no token is ever detached.
 
 from __future__ import annotations
 
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -21,6 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status, StatusCode
 
+from heliograph.catalog.exported import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
+from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
 from heliograph.spans import now
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from heliograph.otel.attributes import Attributes
 
-__all__ = ["CoveringSpan", "GivenSpan", "OwnSpan", "Settings", "exception_attributes"]
+__all__ = ["CoveringSpan", "GivenSpan", "OwnSpan", "Settings"]
 
 
 class CoveringSpan(trace.Span):
@@ -218,7 +219,12 @@ class OwnSpan(CoveringSpan):
         escaped: bool = False,
     ) -> None:
         """Add a span event of name `exception`."""
-        recorded = {**exception_attributes(exception), "exception.escaped": str(escaped)}
+        recorded = {
+            EXCEPTION_TYPE: class_name(exception),
+            EXCEPTION_MESSAGE: message_of(exception),
+            EXCEPTION_STACKTRACE: stacktrace_of(exception),
+            "exception.escaped": str(escaped),
+        }
         self.add_event("exception", {**recorded, **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
@@ -318,28 +324,3 @@ class GivenSpan(CoveringSpan):
     def end(self, end_time: int | None = None) -> None:
         """End the inner span."""
         self.inner.end(end_time)
-
-
-def exception_attributes(exception: BaseException) -> dict[str, str]:
-    """The `exception.*` attributes of an exception; never raises, whatever its own methods do."""
-    cls = type(exception)
-    name = (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-    found = {"exception.type": name}
-    try:
-        message = str(exception)
-    except Exception:  # noqa: BLE001 - the exception's own __str__ is broken; its class must do
-        message = ""
-    if message:
-        found["exception.message"] = _clean(message)
-    try:
-        found["exception.stacktrace"] = _clean("".join(format_exception(exception)))
-    except Exception:  # noqa: BLE001 - as above, for its repr or a source that cannot be read
-        found["exception.stacktrace"] = name
-    return found
-
-
-def _clean(text: str) -> str:
-    # The encoder would fail a whole batch for one lone surrogate.
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

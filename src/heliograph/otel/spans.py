@@ -43,6 +43,7 @@ from heliograph.handlers.plain import Limits as PlainLimits
 from heliograph.handlers.plain import plain, rendered
 from heliograph.otel.attributes import AttributeLimits, Extractor
 from heliograph.otel.current import GivenSpan, OwnSpan, Settings
+from heliograph.otel.exceptions import encodable, message_of
 from heliograph.spans import SPAN_CONTEXT, now
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from heliograph.catalog.model import Document, EventSpec, SpanSpec
     from heliograph.otel.attributes import Attributes
     from heliograph.otel.current import CoveringSpan
+    from heliograph.otel.logs import LogBridge
 
 __all__ = ["OpenSpanLimits", "OwnTracing", "SpanBridge"]
 
@@ -117,6 +119,7 @@ class SpanBridge:
         attribute_limits: AttributeLimits | None = None,
         open_limits: OpenSpanLimits | None = None,
         record_exceptions: bool = False,
+        logs: LogBridge | None = None,
         handler_id: Hashable = ("heliograph.otel", "spans"),
     ) -> None:
         """Prepare the bridge; `attach` turns it on.
@@ -129,7 +132,8 @@ class SpanBridge:
             attribute_limits: How long attribute values may be.
             open_limits: How many spans may be open, and for how long.
             record_exceptions: Whether exceptions are also recorded on the span; they are log events
-                in any case.
+                if there is a bridge for those.
+            logs: Makes log events of the exceptions that end operations.
             handler_id: What the handler ids begin with.
         """
         self._telemetry = default() if telemetry is None else telemetry
@@ -139,6 +143,7 @@ class SpanBridge:
         self._attribute_limits = attribute_limits or AttributeLimits()
         self._open_limits = open_limits or OpenSpanLimits()
         self._record_exceptions = record_exceptions
+        self._logs = logs
         self._handler_id = handler_id
         self._attached: list[Hashable] = []
         self._table: dict[tuple[str, Hashable], CoveringSpan] = {}
@@ -330,6 +335,7 @@ def _ender(
         if use.field.type == ("exception" if failed else "result")
     )
     recorded = failed and bridge._record_exceptions
+    log = bridge._logs.emitter(event.name) if failed and bridge._logs is not None else None
 
     def end(
         _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: Any
@@ -338,7 +344,11 @@ def _ender(
             span = pop((name, metadata[SPAN_CONTEXT]), None)
             if span is None:
                 counts["unmatched"] += 1
+                if log is not None:
+                    log(measurements, metadata)
                 return
+            if log is not None:
+                log(measurements, metadata, span.current)
             # Restore by value, and only where the span is the current one; see `current`.
             if get_current() is span.current:
                 attach(span.previous)
@@ -381,17 +391,11 @@ def _status(outcome: object, error: str, *, sensitive: bool) -> Status:
         return Status(StatusCode.ERROR, error)
     reason = outcome.reason if isinstance(outcome, Error) else outcome
     if isinstance(reason, BaseException):
-        try:
-            message = str(reason)
-        except Exception:  # noqa: BLE001 - its own __str__ is broken; its class must do
-            message = ""
+        message = message_of(reason)
         text = f"{error}: {message}" if message else error
-    elif isinstance(reason, str):
-        text = reason
     else:
-        text = rendered(plain(reason, _DESCRIPTION))
-    text = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-    return Status(StatusCode.ERROR, text[:1024])
+        text = reason if isinstance(reason, str) else rendered(plain(reason, _DESCRIPTION))
+    return Status(StatusCode.ERROR, encodable(text)[:1024])
 
 
 _alive: Final[weakref.WeakSet[SpanBridge]] = weakref.WeakSet()
