@@ -35,7 +35,7 @@ from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
 from heliograph.spans import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from opentelemetry._logs import Logger, LoggerProvider
     from opentelemetry.context import Context
@@ -261,7 +261,7 @@ def _given_sender(logger: Logger) -> _Send:
 
 def _add_errors(
     found: Attributes,
-    errors: list[tuple[str, str, bool]],
+    errors: Sequence[tuple[str, str, bool]],
     metadata: Mapping[str, Any],
     limits: AttributeLimits,
 ) -> None:
