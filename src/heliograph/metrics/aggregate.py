@@ -207,6 +207,11 @@ class Aggregate:
         table, kept = self._places[definition]
         return table.numbers(kept)
 
+    def clear(self) -> None:
+        """Forget all numbers, and begin at zero."""
+        for table in self._tables:
+            table.clear()
+
     @property
     def series(self) -> int:
         """How many rows there are, which is what memory depends on."""
@@ -234,8 +239,7 @@ class Aggregate:
 
     def _restart(self) -> None:
         if self._restart_in_child:
-            for table in self._tables:
-                table.clear()
+            self.clear()
             self._skipped.clear()
 
 

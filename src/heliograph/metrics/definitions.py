@@ -323,7 +323,6 @@ def histogram(
         measurement=making.measurement(measurement),
         description=making.text(description, "description"),
         cardinality_limit=making.limit(cardinality_limit),
-        double=True,
         **making.buckets(buckets),
         **making.units(unit, measurement_unit),
         **making.tags(tags, tag_values),
@@ -357,7 +356,6 @@ def summary(
         measurement=making.measurement(measurement),
         description=making.text(description, "description"),
         cardinality_limit=making.limit(cardinality_limit),
-        double=True,
         buckets=(),
         **making.units(unit, measurement_unit),
         **making.tags(tags, tag_values),
@@ -446,7 +444,8 @@ class _Making:
             mend = f"did you mean {' and '.join(meant)}?" if meant else ""
             mend = mend or f"write one of {', '.join(same_family(source))}"
             self.fail(f"unit {target!r} cannot be made from {source!r}", mend)
-        return {"unit": target, "factor": factor, "double": factor != 1}
+        double = factor != 1 or self.instrument in {"histogram", "summary"}
+        return {"unit": target, "factor": factor, "double": double}
 
     def buckets(self, given: Any) -> dict[str, Any]:
         if isinstance(given, str):
