@@ -9,7 +9,7 @@ measurements.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
-from heliograph import Event
+from heliograph import Error, Event, Ok
 
 if TYPE_CHECKING:
     from traceback import StackSummary
@@ -320,4 +320,129 @@ PROCESS_LOOP_LAG: Final = Event[ProcessLoopLagMeasurements, ProcessLoopLagMetada
 """Lateness of the event loop.
 
 Measurements: latency (ns).
+"""
+
+
+class OtelExportMeasurements(TypedDict):
+    """Measurements of `heliograph.otel.export`."""
+
+    count: int
+    """Spans, points or log events of one attempt (`{item}`)."""
+    duration: int
+    """Time the operation took (`ns`)."""
+
+
+class OtelExportMetadata(TypedDict):
+    """Metadata of `heliograph.otel.export`."""
+
+    signal: Literal["traces", "metrics", "logs"]
+    """OpenTelemetry signal."""
+    result: Ok[Any] | Error[Any]
+    """Ok, or an Error whose reason is a word such as timeout or http_503."""
+
+
+OTEL_EXPORT: Final = Event[OtelExportMeasurements, OtelExportMetadata]("heliograph.otel.export")
+"""One attempt to export a batch ended.
+
+Measurements: count ({item}); duration (ns).
+
+Metadata: signal; result.
+"""
+
+
+class OtelDroppedMeasurements(TypedDict):
+    """Measurements of `heliograph.otel.dropped`."""
+
+    count: int
+    """Spans, points or log events dropped since the previous such event (`{item}`)."""
+
+
+class OtelDroppedMetadata(TypedDict):
+    """Metadata of `heliograph.otel.dropped`."""
+
+    signal: Literal["traces", "metrics", "logs"]
+    """OpenTelemetry signal."""
+    reason: Literal["queue_full", "rejected", "refused", "unencodable", "shutdown"]
+    """Why they were dropped."""
+
+
+OTEL_DROPPED: Final = Event[OtelDroppedMeasurements, OtelDroppedMetadata]("heliograph.otel.dropped")
+"""Spans, points or log events were dropped and will never be exported.
+
+Measurements: count ({item}).
+
+Metadata: signal; reason.
+
+Executed at most every half minute for each signal and reason while it goes on, so that it cannot
+feed itself.
+"""
+
+
+class OtelQueueMeasurements(TypedDict):
+    """Measurements of `heliograph.otel.queue`."""
+
+    size: int
+    """Items waiting to be exported (`{item}`)."""
+    capacity: int
+    """Items that may wait (`{item}`)."""
+
+
+class OtelQueueMetadata(TypedDict):
+    """Metadata of `heliograph.otel.queue`."""
+
+    signal: Literal["traces", "metrics", "logs"]
+    """OpenTelemetry signal."""
+
+
+OTEL_QUEUE: Final = Event[OtelQueueMeasurements, OtelQueueMetadata]("heliograph.otel.queue")
+"""How full a queue of the bridge is.
+
+Measurements: size ({item}); capacity ({item}).
+
+Metadata: signal.
+"""
+
+
+class OtelSpansMeasurements(TypedDict):
+    """Measurements of `heliograph.otel.spans`."""
+
+    open: int
+    """Operations under way (`{span}`)."""
+
+
+class OtelSpansMetadata(TypedDict):
+    """Metadata of `heliograph.otel.spans`."""
+
+
+OTEL_SPANS: Final = Event[OtelSpansMeasurements, OtelSpansMetadata]("heliograph.otel.spans")
+"""How many operations the bridge follows.
+
+Measurements: open ({span}).
+"""
+
+
+class OtelUnusableMeasurements(TypedDict):
+    """Measurements of `heliograph.otel.unusable`."""
+
+    count: int
+    """Items concerned since the previous such event (`{item}`)."""
+
+
+class OtelUnusableMetadata(TypedDict):
+    """Metadata of `heliograph.otel.unusable`."""
+
+    signal: Literal["traces", "metrics", "logs"]
+    """OpenTelemetry signal."""
+    reason: str
+    """What went otherwise than it should."""
+
+
+OTEL_UNUSABLE: Final = Event[OtelUnusableMeasurements, OtelUnusableMetadata](
+    "heliograph.otel.unusable"
+)
+"""Events could not become what their catalog says, or not wholly.
+
+Measurements: count ({item}).
+
+Metadata: signal; reason.
 """
