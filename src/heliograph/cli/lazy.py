@@ -117,8 +117,9 @@ def _leave_the_pipe() -> None:
 
 def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
     """The exit code and the lines for an error that is the user's to mend, None for our own."""
-    if isinstance(error, ModuleNotFoundError | ImportError) and error.name in _EXTRAS:
-        needed = "PyYAML" if error.name == "yaml" else error.name
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package in _EXTRAS:
+        needed = "PyYAML" if package == "yaml" else package
         return ExitCode.INVALID, [f'this command needs {needed}: pip install "heliograph[cli]"']
     # Whoever raised one of these has imported its module.
     errors = sys.modules.get("heliograph.catalog.errors")

@@ -19,6 +19,8 @@ Paths count from the folder of the file. Its catalogs are at hand in every comma
 
 from __future__ import annotations
 
+import errno
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,5 +237,7 @@ def _refuse_missing(names_or_paths: Iterable[str]) -> None:
 
     for each in names_or_paths:
         if is_path(each):
-            with Path(each).open("rb"):
-                pass
+            # Opening it here would empty a pipe, such as the shell's <(git show v1:shop.yaml).
+            Path(each).stat()
+            if not os.access(each, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), each)

@@ -163,7 +163,7 @@ def _print(output: Output, place: str, word: str, message: str) -> None:
 _DIFF_EPILOG: Final = """\b
 Examples:
   heliograph catalog diff published.yaml shop.yaml
-  git show v1.0:shop.yaml > /tmp/old.yaml && heliograph catalog diff /tmp/old.yaml shop.yaml
+  heliograph catalog diff <(git show v1.0:shop.yaml) shop.yaml
 """
 
 

@@ -154,7 +154,13 @@ grafana = _kind("grafana", "dashboards/shop.json", "Generate a Grafana dashboard
 alerts = _kind("alerts", "alerts/shop.yaml", "Generate a file of Prometheus alert rules.")
 
 
-@click.command()
+_SCHEMA_EPILOG: Final = """\b
+Examples:
+  heliograph catalog schema --output catalog.schema.json
+"""
+
+
+@click.command(epilog=_SCHEMA_EPILOG)
 @_output_option("FILE", "The file to write.")
 @_check_option
 @json_option

@@ -228,7 +228,8 @@ def _executing(found: _Shown) -> list[str]:
         return [f'heliograph.execute("{event.name}", {", ".join(given)})']
     standard = {"telemetry_span_context"}
     told = [use for use in span.start.metadata if use.key not in standard]
-    lines = [f'with heliograph.span("{span.name}", {_values(told)}) as span:']
+    metadata = f", {_values(told)}" if told else ""
+    lines = [f'with heliograph.span("{span.name}"{metadata}) as span:']
     implied = {"duration", "monotonic_time"}
     known = standard | {use.key for use in told}
     lines += [
