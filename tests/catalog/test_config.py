@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import heliograph
 from heliograph import Telemetry
 from heliograph.catalog import Catalog, ConfigError, attach_from_config, load_text
+from heliograph.catalog.config import HANDLERS
+from heliograph.catalog.errors import Faults
+from heliograph.catalog.located import parse, plain
 
 SHOP = """\
 catalog: shop
@@ -376,3 +380,26 @@ def test_an_interruption_leaves_nothing_attached(
         attach_from_config(write(tmp_path, THREE), telemetry=interrupted)
 
     assert interrupted.list_handlers() == []
+
+
+def test_the_format_says_itself_as_json_schema_and_in_words(tmp_path: Path) -> None:
+    schema = HANDLERS.schema()
+    tree = parse(GOOD.encode(), "handlers.yaml", Faults())
+    assert tree is not None
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(plain(tree), schema, cls=jsonschema.Draft202012Validator)
+
+    words = {key.name: key.shape.words() for record in HANDLERS.records() for key in record.keys}
+    assert words["handlers"] == "[*handler*, ...]"
+    assert words["config"] == "anything"
+
+
+def test_a_config_that_is_no_single_value_is_handed_on(
+    tmp_path: Path, telemetry: Telemetry
+) -> None:
+    text = handler(rest=", config: [1, {a: yes}]")
+
+    attach_from_config(write(tmp_path, text), telemetry=telemetry)
+
+    assert [each.config for each in telemetry.list_handlers()] == [[1, {"a": "yes"}]]

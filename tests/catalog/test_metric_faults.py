@@ -103,6 +103,18 @@ def faults(text: str) -> str:
             id="a counter's unit",
         ),
         pytest.param(
+            "instrument: counter, event: shop.order, tags: schema",
+            "shop.yaml:25:69: expected a list, found the text 'schema' in metrics.shop.m.tags; put "
+            "it in brackets: [schema]",
+            id="a tag without brackets",
+        ),
+        pytest.param(
+            "instrument: counter, event: shop.order, tags: {schema: 1}",
+            "shop.yaml:25:69: expected a list, found a mapping in metrics.shop.m.tags; put it in "
+            "brackets: [...]",
+            id="tags in braces",
+        ),
+        pytest.param(
             "instrument: counter, event: shop.order, tags: [schma]",
             "shop.yaml:25:76: event 'shop.order' has no metadata 'schma' in "
             "metrics.shop.m.tags; did you mean 'schema'?",

@@ -308,7 +308,8 @@ class ListOf(Shape):
 
     def check(self, node: Node, where: Where, faults: Faults) -> Cell:
         if not isinstance(node, Items):
-            return _wrong(node, where, faults, "a list", "put it in brackets: [...]")
+            text = shorten(node.text) if isinstance(node, Scalar) else ""
+            return _wrong(node, where, faults, "a list", f"put it in brackets: [{text or '...'}]")
         if len(node.nodes) < self.least:
             faults.add("the list is empty", where, f"name at least {self.least}")
             return BROKEN
