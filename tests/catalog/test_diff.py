@@ -340,6 +340,16 @@ def test_an_old_name_kept_as_an_alias_is_additive() -> None:
     assert "is deprecated in favour of shop.order.lost" in {each.reason for each in result.changes}
 
 
+def test_a_change_of_what_an_alias_leads_to_is_told_once() -> None:
+    text = SHOP.replace(
+        "events:\n", "events:\n  shop.order.made: {deprecated: {renamed_to: shop.order.placed}}\n"
+    )
+
+    result = diff(document(text), document(text.replace(", note, secret?]", ", secret?]")))
+
+    assert [change.path for change in result.changes] == ["events.shop.order.placed.metadata.note"]
+
+
 def test_a_renamed_catalog_is_another_catalog() -> None:
     result = diff(document(), replace(document(), name="store"))
 

@@ -175,6 +175,15 @@ def test_an_interrupt_ends_it_with_its_own_code(tmp_path: Path) -> None:
     assert b"Traceback" not in talk
 
 
+def test_an_interrupt_before_the_command_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("heliograph.cli.root.root.main", interrupted)
+
+    assert main(["catalog", "list"]) == ExitCode.INTERRUPTED
+
+
 @pytest.mark.parametrize(
     ("env", "coloured", "table"),
     [

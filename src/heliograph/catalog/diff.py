@@ -262,7 +262,12 @@ def _diff_events(old: Document, new: Document) -> Iterator[Change]:
         if name not in new.events:
             yield Change("breaking", f"events.{name}", "removed: its handlers are never called")
             continue
-        yield from _diff_event(f"events.{name}", event, new.events[name])
+        other = new.events[name]
+        if event.alias_of is not None and event.alias_of == other.alias_of:
+            # What it carries is its target's, and told there.
+            yield from _diff_words(f"events.{name}", event, other)
+        else:
+            yield from _diff_event(f"events.{name}", event, other)
     for name, event in new.events.items():
         if name not in old.events and (event.span is None or event.span in old.spans):
             yield Change("additive", f"events.{name}", "added")
