@@ -51,9 +51,8 @@ format: $(DEV) ## mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(DEV) ## mypy strict, pyright, complete types of the public names
+types: $(DEV) ## mypy strict; pyright: complete types of the public names
 	$(BIN)/mypy
-	$(PYRIGHT)
 	$(PYRIGHT) --verifytypes heliograph --ignoreexternal
 
 layers: $(DEV) ## who may import whom

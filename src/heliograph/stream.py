@@ -229,9 +229,9 @@ class Stream:
             raise TypeError(f"capacity {capacity!r} is not an integer; give a number of snapshots")
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}; the buffer must hold at least 1 snapshot")
-        self.name = f"events-{next(_numbers)}" if name is None else name
-        self.events = tuple(dict.fromkeys(names))
-        self.capacity = capacity
+        self.name: str = f"events-{next(_numbers)}" if name is None else name
+        self.events: tuple[str, ...] = tuple(dict.fromkeys(names))
+        self.capacity: int = capacity
         self._reading = False
         self._reads = 0
         self._buffer = buffer = _Buffer(telemetry, self.name, self.events, capacity)

@@ -91,7 +91,7 @@ class Module:
         self.file = file
         self.path = path
         self.tree = tree
-        self.scope = Scope(self)
+        self.scope: Scope = Scope(self)
         binder = _Binder(self.scope, None)
         for statement in tree.body:
             binder.visit(statement)
@@ -99,7 +99,7 @@ class Module:
         while (package / "__init__.py").exists():
             package = package.parent
         parts = [*path.parent.parts, *(() if path.stem == "__init__" else (path.stem,))]
-        self.names = {
+        self.names: set[str] = {
             ".".join(parts[len(base.parts) :])
             for base in (package, root, root.parent)
             if path.is_relative_to(base)

@@ -64,7 +64,7 @@ class Expectation:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.pattern = pattern
-        self.named = matcher(pattern)
+        self.named: Callable[[str], bool] = matcher(pattern)
         self._parts = {"measurements": measurements or {}, "metadata": metadata or {}}
 
     def met_by(self, snapshot: Snapshot) -> bool:

@@ -87,7 +87,7 @@ class Watch:
 
     def __init__(self, catalog: Catalog, *, strict: bool, root: Path) -> None:
         self.emitted: set[str] = set()
-        self.outside = Findings()
+        self.outside: Findings = Findings()
         self.current: Findings | None = None
         self._catalog = catalog
         self._strict = strict
