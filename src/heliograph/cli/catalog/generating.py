@@ -142,16 +142,20 @@ _LICENCE: Final = click.option(
     "--licence", metavar="SPDX", help="Licence identifier for the first line of the module."
 )
 
-python = _kind(
+python: click.Command = _kind(
     "python",
     "src/shop/events.py",
     "Generate a Python module: a typed handle for each event and span.",
     _LICENCE,
 )
-markdown = _kind("markdown", "docs/events.md", "Generate a page of reference in Markdown.")
-weaver = _kind("weaver", "registry", "Generate a registry for OpenTelemetry Weaver.")
-grafana = _kind("grafana", "dashboards/shop.json", "Generate a Grafana dashboard.")
-alerts = _kind("alerts", "alerts/shop.yaml", "Generate a file of Prometheus alert rules.")
+markdown: click.Command = _kind(
+    "markdown", "docs/events.md", "Generate a page of reference in Markdown."
+)
+weaver: click.Command = _kind("weaver", "registry", "Generate a registry for OpenTelemetry Weaver.")
+grafana: click.Command = _kind("grafana", "dashboards/shop.json", "Generate a Grafana dashboard.")
+alerts: click.Command = _kind(
+    "alerts", "alerts/shop.yaml", "Generate a file of Prometheus alert rules."
+)
 
 
 _SCHEMA_EPILOG: Final = """\b
