@@ -49,8 +49,14 @@ class _Frozen:
 class Ok(_Frozen, ResultTypes[T_co]):
     """The result of an operation that went well, for an event's metadata: `Ok(value)`."""
 
-    __slots__ = __match_args__ = ("value",)
-    value: T_co
+    __match_args__ = ("value",)
+    if TYPE_CHECKING:  # no checker takes a slot for read-only
+
+        @property
+        def value(self) -> T_co: ...
+
+    else:
+        __slots__ = ("value",)
 
     def __init__(self, value: T_co = None) -> None:  # type: ignore[assignment]  # Ok() is Ok[None]
         object.__setattr__(self, "value", value)
@@ -64,8 +70,14 @@ class Error(_Frozen, ResultTypes[T_co]):
     itself: what is raised to the caller is for the operation to choose.
     """
 
-    __slots__ = __match_args__ = ("reason",)
-    reason: T_co
+    __match_args__ = ("reason",)
+    if TYPE_CHECKING:  # no checker takes a slot for read-only
+
+        @property
+        def reason(self) -> T_co: ...
+
+    else:
+        __slots__ = ("reason",)
 
     def __init__(self, reason: T_co) -> None:
         object.__setattr__(self, "reason", reason)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The types are part of the promise: what two checkers take, refuse and infer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USAGE = Path(__file__).parents[1] / "data" / "typing" / "core.py"
+ROOT = Path(__file__).parents[2]
+
+
+def mypy(directory: Path) -> dict[int, str]:
+    """What mypy refuses, by line."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--config-file=", "--strict", "--no-error-summary"),
+            *("--cache-dir", str(ROOT / ".mypy_cache" / "typing"), "--hide-error-context"),
+            str(USAGE),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=directory,
+    )
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    found = re.findall(r"^\S+:(\d+): error: (.*)$", done.stdout, re.MULTILINE)
+    return {int(line): message for line, message in found}
+
+
+def pyright(directory: Path) -> dict[int, str]:
+    """What Pyright refuses, by line."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"),
+            str(USAGE),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
+    )
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    return {
+        each["range"]["start"]["line"] + 1: each["message"]
+        for each in json.loads(done.stdout)["generalDiagnostics"]
+        if each["severity"] == "error"
+    }
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "Pyright"])
+def test_a_checker_takes_what_is_right_and_refuses_what_is_wrong(
+    checker: object, tmp_path: Path
+) -> None:
+    assert callable(checker)
+    lines = USAGE.read_text().splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
+    assert len(expected) > 20
+
+    found = checker(tmp_path)
+
+    assert {line: found[line] for line in found.keys() - expected} == {}
+    assert {line: lines[line - 1] for line in expected - found.keys()} == {}
