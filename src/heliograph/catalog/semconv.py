@@ -55,7 +55,9 @@ class SemanticConventions:
 @cache
 def load() -> SemanticConventions:
     """The semantic conventions this release was checked against."""
-    raw = json.loads(resources.files(__package__).joinpath("semconv.json").read_text("utf-8"))
+    raw = json.loads(
+        resources.files("heliograph.catalog").joinpath("semconv.json").read_text("utf-8")
+    )
     names = (*raw["attributes"], *raw["templates"], *raw["metrics"])
     return SemanticConventions(
         source=raw["source"],

@@ -122,9 +122,8 @@ def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
         needed = "PyYAML" if package == "yaml" else package
         return ExitCode.INVALID, [f'this command needs {needed}: pip install "heliograph[cli]"']
     # Whoever raised one of these has imported its module.
-    errors = sys.modules.get("heliograph.catalog.errors")
-    if errors is not None and isinstance(error, errors.LocatedError):
-        return ExitCode.INVALID, [str(fault) for fault in error.faults]
+    if (faults := _faults(error)) is not None:
+        return ExitCode.INVALID, faults
     project = sys.modules.get("heliograph.cli.project")
     if project is not None and isinstance(error, project.ProjectError):
         return ExitCode.INVALID, str(error).splitlines()
@@ -135,3 +134,12 @@ def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
         where = f": {error.filename}" if error.filename is not None else ""
         return ExitCode.UNREACHABLE, [f"{reason}{where}"]
     return None
+
+
+def _faults(error: Exception) -> list[str] | None:
+    """The faults of a catalog, without importing what could have raised them."""
+    errors: Any = sys.modules.get("heliograph.catalog.errors")
+    if errors is None or not isinstance(error, errors.LocatedError):
+        return None
+    located: Any = error
+    return [str(fault) for fault in located.faults]
