@@ -327,7 +327,7 @@ def test_an_unreadable_file_is_told(tmp_path: Path, telemetry: Telemetry) -> Non
 def test_faults_without_end_are_told_up_to_a_bound(tmp_path: Path, telemetry: Telemetry) -> None:
     text = "handlers:\n" + "- 3\n" * 1000
 
-    assert len(faults(write(tmp_path, text), telemetry)) == 201
+    assert len(faults(write(tmp_path, text), telemetry)) == Faults.LIMIT + 1
 
 
 THREE = """\

@@ -369,7 +369,7 @@ def test_a_faulty_head_or_field(text: str, expected: str) -> None:
             "spans:",
             "shop.yaml:22:25: renamed in a circle (shop.a, shop.b, shop.a) in "
             "events.shop.a.deprecated.renamed_to; one event of these must be the present one\n"
-            "shop.yaml:23:25: renamed in a circle (shop.b, shop.a, shop.b) in "
+            "shop.yaml:23:25: renamed in a circle (shop.a, shop.b, shop.a) in "
             "events.shop.b.deprecated.renamed_to; one event of these must be the present one",
             id="old names in a circle",
         ),

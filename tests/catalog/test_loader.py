@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -379,6 +381,16 @@ def test_a_standard_field_may_be_a_tag() -> None:
     assert [tag.name for tag in document.metrics["shop.m"].tags] == ["kind"]
 
 
+def test_error_type_and_a_field_of_that_attribute_are_one_tag() -> None:
+    with pytest.raises(CatalogError, match=r"tags .error\.type. and .a. are both the attribute"):
+        shop(
+            "fields: {a: {type: string, brief: A, attribute: error.type}}\n"
+            "spans: {shop.s: {brief: S, metadata: [a]}}\n"
+            "metrics:\n  shop.m: {brief: M, instrument: counter, event: shop.s.exception,"
+            " tags: [error.type, a]}\n"
+        )
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -441,6 +453,52 @@ def test_of_very_many_faults_the_first_are_told() -> None:
 
     assert len(caught.value.faults) == Faults.LIMIT + 1
     assert caught.value.faults[-1].message == "there are more faults"
+
+
+LARGE = 5_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # a chain of renamings, a circle of them, and one thing with very much in it
+        "fields:\n"
+        + "".join(
+            f"  a{n}: {{type: int, brief: A, deprecated: {{renamed_to: a{n + 1}}}}}\n"
+            for n in range(LARGE)
+        )
+        + f"  a{LARGE}: {{type: int, brief: A}}\n",
+        "fields:\n"
+        + "".join(
+            f"  a{n}: {{type: int, brief: A, deprecated: {{renamed_to: a{(n + 1) % LARGE}}}}}\n"
+            for n in range(LARGE)
+        ),
+        "events:\n"
+        + "".join(
+            f"  shop.a{n}: {{deprecated: {{renamed_to: shop.a{(n + 1) % LARGE}}}}}\n"
+            for n in range(LARGE)
+        ),
+        f"fields: {{a: {{type: int, brief: A, values: {list(range(LARGE * 10))}}}}}\n",
+        "fields:\n"
+        + "".join(f"  a{n}: {{type: int, brief: A}}\n" for n in range(LARGE))
+        + "events: {shop.e: {brief: E, measurements: ["
+        + ", ".join(f"a{n}" for n in range(LARGE))
+        + "]}}\n"
+        + "metrics:\n"
+        + "".join(
+            f"  m{n}: {{brief: M, instrument: sum, event: shop.e, measurement: a{n}}}\n"
+            for n in range(LARGE)
+        ),
+    ],
+    ids=["chain", "circle", "events in a circle", "values", "uses"],
+)
+def test_a_large_catalog_takes_no_more_than_its_size(text: str) -> None:
+    began = time.process_time()
+
+    with suppress(CatalogError):
+        shop(text)
+
+    assert time.process_time() - began < 20
 
 
 def test_a_catalog_error_survives_pickling() -> None:

@@ -275,7 +275,7 @@ def test_of_many_faults_the_first_are_told() -> None:
     faults = faults_of("a: 1\n" * 1000)
 
     assert len(faults) == Faults.LIMIT + 1
-    assert faults[-1] == "a.yaml:201:1: there are more faults; mend these first"
+    assert faults[-1] == "a.yaml:101:1: there are more faults; mend these first"
 
 
 def test_a_file_of_50_megabytes_is_refused_unread(tmp_path: Path) -> None:

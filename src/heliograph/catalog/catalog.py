@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,9 +15,11 @@ from heliograph.catalog.conformance import Conformance, enforce
 from heliograph.catalog.errors import (
     CatalogError,
     Fault,
+    Faults,
     PatternError,
     UnknownCatalogError,
     did_you_mean,
+    listing,
 )
 from heliograph.catalog.find import installed
 from heliograph.catalog.loader import load_document
@@ -59,7 +62,7 @@ class Catalog:
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self.documents = tuple(documents)
-        if faults := list(_contradictions(self.documents)):
+        if faults := list(islice(_contradictions(self.documents), Faults.LIMIT)):
             raise CatalogError(faults)
         self.events = MappingProxyType(
             {name: event for each in self.documents for name, event in each.events.items()}
@@ -114,7 +117,7 @@ class Catalog:
         matches = compile_pattern(pattern).fullmatch
         present = [new for old, new in self.aliases.items() if matches(f"{old}.")]
         if present:
-            listed = ", ".join(dict.fromkeys(present))
+            listed = listing(dict.fromkeys(present))
             return f"it matches old names only; the present ones are {listed}"
         return suggest(pattern, self._names)
 

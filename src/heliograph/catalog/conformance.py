@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from heliograph.catalog.errors import ConformanceError, Violation, did_you_mean, shorten
+from heliograph.catalog.errors import ConformanceError, Violation, did_you_mean, listing, shorten
 from heliograph.catalog.values import SCALAR_CHECKS, fits
 
 if TYPE_CHECKING:
@@ -90,11 +90,12 @@ class Conformance:
     def _unknown_event(self, event: str) -> list[Violation]:
         violations = self._unknown.get(event)
         if violations is None:
+            if len(self._unknown) >= _MAX_UNKNOWN:
+                return [Violation(event, "", "no catalog declares it")]
             present = [name for name, spec in self._events.items() if spec.alias_of is None]
             suggestion = did_you_mean(event, present, "catalogue it, or correct the name")
             violations = [Violation(event, "", f"no catalog declares it; {suggestion}")]
-            if len(self._unknown) < _MAX_UNKNOWN:
-                self._unknown[event] = violations
+            self._unknown[event] = violations
         return list(violations)
 
 
@@ -188,7 +189,7 @@ def _check_one(kind: str, field: FieldSpec) -> _Check:
             return ""
         if field.sensitive:
             return "not among its declared values"
-        listed = ", ".join(map(str, field.values[:8]))
+        listed = listing(map(str, field.values))
         return f"{shorten(repr(value))} is not among its declared values ({listed})"
 
     if values:

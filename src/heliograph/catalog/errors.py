@@ -36,6 +36,7 @@ __all__ = [
     "UnknownCatalogError",
     "Violation",
     "did_you_mean",
+    "listing",
     "shorten",
 ]
 
@@ -45,12 +46,18 @@ def shorten(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """The first few names, with dots where there are more."""
+    shown = [shorten(name) for name in islice(names, limit + 1)]
+    return ", ".join(shown if len(shown) <= limit else [*shown[:limit], "..."])
+
+
 def did_you_mean(word: str, candidates: Iterable[str], otherwise: str = "") -> str:
     """`did you mean 'x'?` for the candidates nearest to `word`, or `otherwise` if none is near."""
-    near = get_close_matches(word[:200], islice(candidates, 2000), n=3, cutoff=0.6)
+    near = get_close_matches(word[:100], islice(candidates, 2000), n=3, cutoff=0.6)
     if not near:
         return otherwise
-    *most, last = [repr(candidate) for candidate in near]
+    *most, last = [repr(shorten(candidate)) for candidate in near]
     return f"did you mean {', '.join(most)} or {last}?" if most else f"did you mean {last}?"
 
 
@@ -97,7 +104,7 @@ class StopReadingError(Exception):
 class Faults(list[Fault]):
     """The faults of one file as they are found, of which there may be many but not any number."""
 
-    LIMIT: Final = 200
+    LIMIT: Final = 100
     """Nobody mends more in one go, and each suggestion takes time to find."""
 
     def add(self, message: str, where: Where | None, mend: str = "") -> None:

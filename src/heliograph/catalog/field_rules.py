@@ -80,11 +80,14 @@ def _values(reading: Reading, entry: Entry, kind: str) -> tuple[Any, ...]:
         reading.faults.add(message, entry.where_of("values"), "remove them")
         return ()
     values: list[Any] = []
+    seen: set[tuple[type, object]] = set()
     for cell in cells:
         _check_type(reading, cell, base)
-        if any(value == cell.value and type(value) is type(cell.value) for value in values):
+        one = (type(cell.value), cell.value)  # because 1, 1.0 and true are equal
+        if one in seen:
             message = f"{kind_of(cell.value)} stands twice"
             reading.faults.add(message, list_of(cell), "remove one")
+        seen.add(one)
         values.append(cell.value)
     return tuple(values)
 
@@ -152,11 +155,11 @@ def combine(
     """One event's uses, those that a span implies last, after checking that no keys clash."""
     given = {field.key: field for field in implied}
     taken = dict(given)
-    combined: list[Use] = []
+    combined: dict[str, Use] = {}
     for use, where in uses:
         other = taken.setdefault(use.key, use.field)
-        if use.key not in given and all(use.key != earlier.key for earlier in combined):
-            combined.append(use)
+        if use.key not in given and use.key not in combined:
+            combined[use.key] = use
         elif other == use.field:
             what = "is implied" if use.key in given else "stands twice"
             mend = "remove it; a span carries it by itself" if use.key in given else "remove it"
@@ -164,4 +167,4 @@ def combine(
         else:
             message = f"fields {other.name!r} and {use.field.name!r} have the same key {use.key!r}"
             reading.faults.add(message, where, "use one of them, or give one of them another key")
-    return (*combined, *map(Use, given.values()))
+    return (*combined.values(), *map(Use, given.values()))

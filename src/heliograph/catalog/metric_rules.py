@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from heliograph.catalog.errors import did_you_mean, shorten
+from heliograph.catalog.errors import did_you_mean, listing, shorten
 from heliograph.catalog.model import ERROR_TYPE, Alert, Condition, MetricSpec
 from heliograph.catalog.reading import list_of
 from heliograph.catalog.shapes import kind_of
@@ -14,9 +15,9 @@ from heliograph.catalog.units import conversion, is_count, same_family
 from heliograph.catalog.values import SCALAR_CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from heliograph.catalog.model import EventSpec, FieldSpec, Use, Where
+    from heliograph.catalog.model import EventSpec, FieldSpec, Where
     from heliograph.catalog.reading import Reading
     from heliograph.catalog.shapes import Cell, Entry
 
@@ -30,22 +31,43 @@ def read_metrics(reading: Reading, events: Mapping[str, EventSpec | None]) -> di
     """The section `metrics`, checked against the document's events."""
     cells = reading.top.entry("metrics").cells
     reading.check_renamings(cells, cells, "metric")
+    carried = {
+        name: _Carried(
+            {use.field.name: use.field for use in event.measurements},
+            {use.field.name: use.field for use in event.metadata},
+        )
+        for name, event in events.items()
+        if event is not None and event.alias_of is None
+    }
     metrics = {}
     for name, cell in cells.items():
         if cell.value is not None:
-            metrics[name] = _Metric(reading, events, cell.value).read(name, cell.where)
+            metrics[name] = _Metric(reading, events, carried, cell.value).read(name, cell.where)
     return metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What an event carries, by the fields' names."""
+
+    measurements: Mapping[str, FieldSpec]
+    metadata: Mapping[str, FieldSpec]
 
 
 class _Metric:
     """Reads one metric."""
 
     def __init__(
-        self, reading: Reading, events: Mapping[str, EventSpec | None], entry: Entry
+        self,
+        reading: Reading,
+        events: Mapping[str, EventSpec | None],
+        carried: Mapping[str, _Carried],
+        entry: Entry,
     ) -> None:
         self.reading = reading
         self.faults = reading.faults
         self.known = events
+        self.carried = carried
         self.entry = entry
         self.instrument = entry.get("instrument")
         self.events = self._events()
@@ -115,7 +137,7 @@ class _Metric:
     def _suggest_event(self, name: str) -> str:
         stages = [known for known in self.known if known.rpartition(".")[0] == name]
         if stages:
-            return f"say which of {', '.join(map(shorten, stages))}"
+            return f"say which of {listing(stages)}"
         present = [known for known, event in self.known.items() if not (event and event.alias_of)]
         return did_you_mean(name, present, "name an event of this catalog")
 
@@ -132,24 +154,23 @@ class _Metric:
         where = entry.where_of("measurement")
         found = None
         for event in self.events:
-            uses = {use.field.name: use for use in event.measurements}
-            if name in uses:
-                found = uses[name].field
+            measurements = self.carried[event.name].measurements
+            if name in measurements:
+                found = measurements[name]
             else:
-                self._not_carried(event, "measurement", name, event.measurements, where)
+                self._not_carried(event, "measurement", name, measurements, where)
         return found
 
     def _not_carried(
-        self, event: EventSpec, noun: str, name: str, uses: Sequence[Use], where: Where
+        self, event: EventSpec, noun: str, name: str, has: Mapping[str, FieldSpec], where: Where
     ) -> None:
         """Say that an event has no such measurement or metadata, unless the field is faulty."""
         if name in self.reading.fields and self.reading.fields[name] is None:
             return
-        by_key = [use.field.name for use in uses if use.key == name]
-        names = [use.field.name for use in uses]
+        by_key = [field.name for field in has.values() if field.key == name]
         mend = f"write {by_key[0]}, the field whose key that is" if by_key else ""
-        otherwise = f"it has {', '.join(names)}" if names else "it has none"
-        mend = mend or did_you_mean(name, names, otherwise)
+        otherwise = f"it has {listing(has)}" if has else "it has none"
+        mend = mend or did_you_mean(name, has, otherwise)
         message = f"event {shorten(event.name)!r} has no {noun} {shorten(name)!r}"
         self.faults.add(message, where, mend)
 
@@ -172,24 +193,27 @@ class _Metric:
         return given
 
     def _tags(self) -> tuple[tuple[FieldSpec, ...], bool]:
-        tags: dict[str, FieldSpec] = {}
-        error_type = False
+        tags: dict[str, FieldSpec | None] = {}
+        attributes: dict[str, str] = {}
         for cell in self.entry.items("tags"):
+            name: str = cell.value
             where = list_of(cell)
-            if cell.value in tags or (cell.value == ERROR_TYPE and error_type):
-                self.faults.add(f"tag {cell.value!r} stands twice", where, "remove one")
-            elif cell.value == ERROR_TYPE:
-                error_type = True
+            if name in tags:
+                self.faults.add(f"tag {shorten(name)!r} stands twice", where, "remove one")
+                continue
+            if name == ERROR_TYPE:
+                tags[name] = None
                 self._check_error_type(where)
-            elif (field := self._metadata(cell.value, where)) is not None:
-                self._check_tag(field, where)
-                for other in tags.values():
-                    if field.attribute is not None and field.attribute == other.attribute:
-                        message = f"tags {other.name!r} and {field.name!r} are both the attribute"
-                        message = f"{message} {field.attribute!r}"
-                        self.faults.add(message, where, "use one of them")
-                tags[cell.value] = field
-        return tuple(tags.values()), error_type
+                attribute: str | None = ERROR_TYPE
+            else:
+                tags[name] = field = self._metadata(name, where)
+                attribute = field.attribute if field is not None else None
+                if field is not None:
+                    self._check_tag(field, where)
+            if attribute is not None and (other := attributes.setdefault(attribute, name)) != name:
+                message = f"tags {other!r} and {name!r} are both the attribute {attribute!r}"
+                self.faults.add(message, where, "use one of them")
+        return tuple(field for field in tags.values() if field is not None), ERROR_TYPE in tags
 
     def _check_tag(self, field: FieldSpec, where: Where) -> None:
         if field.sensitive:
@@ -215,11 +239,11 @@ class _Metric:
         """The field of that name that every event of the metric carries."""
         found = None
         for event in self.events:
-            uses = {use.field.name: use for use in event.metadata}
-            if name in uses:
-                found = uses[name].field
+            metadata = self.carried[event.name].metadata
+            if name in metadata:
+                found = metadata[name]
             else:
-                self._not_carried(event, "metadata", name, event.metadata, where)
+                self._not_carried(event, "metadata", name, metadata, where)
         return found
 
     def _buckets(self) -> tuple[float, ...]:
@@ -256,7 +280,7 @@ class _Metric:
             self.faults.add(message, cell.where, f"{field.name} never has it")
         elif field.values and value not in field.values:
             allowed = [str(one) for one in field.values]
-            mend = did_you_mean(str(value), allowed, f"it has {', '.join(allowed)}")
+            mend = did_you_mean(str(value), allowed, f"it has {listing(allowed)}")
             message = f"{kind_of(value)} is not among the values of {field.name!r}"
             self.faults.add(message, cell.where, mend)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from heliograph.catalog.errors import did_you_mean
+from heliograph.catalog.errors import did_you_mean, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -71,6 +71,5 @@ def suggest(pattern: str, names: Collection[str]) -> str:
         return f"at {segments[depth]!r}: {near}"
     if not following:
         return f"nothing is below {begun!r}"
-    listed = ", ".join(list(following)[:8])
-    more = ", ..." if len(following) > 8 else ""
-    return f"below {begun!r} are {listed}{more}" if begun else f"names begin with {listed}{more}"
+    listed = listing(following)
+    return f"below {begun!r} are {listed}" if begun else f"names begin with {listed}"

@@ -11,7 +11,7 @@ from heliograph.catalog.model import Deprecation, Where
 from heliograph.catalog.units import mistaken_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from heliograph.catalog.errors import Faults
     from heliograph.catalog.model import FieldSpec, Stability
@@ -69,13 +69,27 @@ class Reading:
             if target not in names:
                 mend = did_you_mean(target, present, f"name a {noun} of this catalog")
                 self.faults.add(f"unknown {noun} {shorten(target)!r}", where, mend)
-                continue
-            chain = [name]
-            while (target := targets.get(chain[-1], "")) and target not in chain:
-                chain.append(target)
-            if target == name:
-                message = f"renamed in a circle ({', '.join(map(shorten, [*chain, name]))})"
-                self.faults.add(message, where, f"one {noun} of these must be the present one")
+        for circle in _circles(targets):
+            message = f"renamed in a circle ({', '.join(map(shorten, [*circle[:9], circle[0]]))})"
+            for name in circle:
+                where = cells[name].value.entry("deprecated").where_of("renamed_to")
+                mend = f"one {noun} of these must be the present one"
+                self.faults.add(message, where, mend)
+
+
+def _circles(targets: Mapping[str, str]) -> Iterator[list[str]]:
+    """The circles in which names lead to names, each once."""
+    done: set[str] = set()
+    for name in targets:
+        way: dict[str, None] = {}
+        at = name
+        while at in targets and at not in done and at not in way:
+            way[at] = None
+            at = targets[at]
+        if at in way:
+            steps = list(way)
+            yield steps[steps.index(at) :]
+        done.update(way)
 
 
 def renamed_to(cell: Cell) -> str | None:

@@ -460,7 +460,7 @@ class Record(Shape):
 
     def records(self) -> Iterator[Record]:
         """This record and those within it, each once."""
-        seen = {self.name: self}
+        seen: dict[str, Record] = {self.name: self}
         pending: list[Any] = [key.shape for key in self.keys]
         while pending:
             shape = pending.pop(0)
