@@ -138,6 +138,15 @@ def test_the_functions_and_classes_of_the_toolkit(
             ["a.b"],
         ),
         ("class C:\n  def f(self): self.bus.execute('a.b')", []),
+        (
+            """class C:
+                def __init__(self, name, bus: Telemetry | None = None):
+                    self.sent = (default() if bus is None else bus).event('a.b')
+                    self.got: Event = bus.event('a.c')
+                    self.name += name
+                def f(self): self.sent.execute({}); self.got.execute({})""",
+            ["a.b", "a.c"],
+        ),
         ("class C(Telemetry):\n  def f(self): self.execute('a.b'); self.x('a.b')", ["a.b"]),
         ("class MyTelemetry(x[0]):\n  def f(self): self.execute('a.b')", ["a.b"]),
         ("class C:\n  def f(self): self.execute('a.b')", []),

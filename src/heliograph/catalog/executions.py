@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from heliograph.catalog.model import SPAN_EVENTS
-from heliograph.catalog.sources import Import, Module, Project, Scope
+from heliograph.catalog.sources import Import, Local, Module, Project, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -276,6 +276,8 @@ class _Evaluator:
         match binding:
             case Import():
                 return self._imported(binding, scope.module)
+            case Local(value=value, scope=within):
+                return self.evaluate(value, within)
             case ast.expr():
                 return self.evaluate(binding, scope)
             case _:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Binding", "Import", "Module", "Project", "Scope", "Unreadable", "read"]
+__all__ = ["Binding", "Import", "Local", "Module", "Project", "Scope", "Unreadable", "read"]
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 _MAX_DEPTH: Final = 300  # our choice; walking needs two or three frames for each level
@@ -72,7 +72,18 @@ class Scope:
         return scope
 
 
-Binding: TypeAlias = ast.expr | Import | Scope | None
+@dataclass(frozen=True, slots=True, eq=False)
+class Local:
+    """An expression that has its meaning in another scope than the one that binds the name.
+
+    `self.x = y` binds `x` in the class, but `y` is a name of the method.
+    """
+
+    value: ast.expr
+    scope: Scope
+
+
+Binding: TypeAlias = ast.expr | Import | Local | Scope | None
 """An expression, an import, a class, or None for what cannot be followed."""
 
 
@@ -342,7 +353,7 @@ class _Binder(ast.NodeVisitor):
             case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner == self._self_name:
                 around = self._scope.enclosing_class()
                 assert around is not None  # only a method has a name for its instance
-                around.bind(name, value)
+                around.bind(name, value and Local(value, self._scope))
             case ast.Tuple(elts=targets) | ast.List(elts=targets):
                 values: list[ast.expr | None] = [None] * len(targets)
                 if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(targets):
