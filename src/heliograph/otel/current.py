@@ -26,6 +26,7 @@ from heliograph.spans import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import Token
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
@@ -51,6 +52,8 @@ class CoveringSpan(trace.Span):
     """The context in which it is the current span."""
     previous: Context
     """The context before that."""
+    mark: Token[None]
+    """Made where it started."""
 
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes that are known to be well-formed, and end."""
@@ -100,6 +103,7 @@ class OwnSpan(CoveringSpan):
         "_status",
         "current",
         "left_behind",
+        "mark",
         "metadata",
         "previous",
         "start_time",
@@ -260,7 +264,7 @@ _UNSET = Status()
 class GivenSpan(CoveringSpan):
     """A span of the application's own tracer provider, which does all the work."""
 
-    __slots__ = ("current", "inner", "left_behind", "metadata", "previous", "start_time")
+    __slots__ = ("current", "inner", "left_behind", "mark", "metadata", "previous", "start_time")
 
     def __init__(self, inner: trace.Span, start_time: int) -> None:
         self.inner = inner

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from traceback import StackSummary
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger_provider
@@ -280,7 +281,12 @@ def _add_errors(
                     raised = value
                     if message := message_of(value):
                         tell(found, EXCEPTION_MESSAGE, message, limits.text)
-        elif not sensitive and value is not None:
-            # The exception's own text has more than the frames: its causes and its notes.
-            text = stacktrace_of(raised) if raised is not None else "".join(value.format())
+        elif not sensitive:
+            if raised is not None:
+                # Its own text has more than the frames: its causes and its notes.
+                text = stacktrace_of(raised)
+            elif isinstance(value, StackSummary):
+                text = "".join(value.format())
+            else:
+                continue
             tell(found, EXCEPTION_STACKTRACE, text, limits.stacktrace)

@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from collections import Counter
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenSpanLimits", "OwnTracing", "SpanBridge"]
 
+# Set where a span starts; its token can be given back in that very context only.
+_mark: Final[ContextVar[None]] = ContextVar("heliograph.otel.mark")
 _KINDS: Final = {kind.name.lower(): kind for kind in SpanKind}
 _DESCRIPTION: Final = PlainLimits(depth=2, items=8, text=256, nodes=32)
 
@@ -315,6 +318,7 @@ def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker, at_start: Extract
             span.current = current = set_span_in_context(span, previous)
             if key in table or len(table) >= size:
                 make_room(key)
+            span.mark = _mark.set(None)
             table[key] = span
             attach(current)
         except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
@@ -350,10 +354,16 @@ def _ender(
             if log is not None:
                 log(measurements, metadata, span.current)
             # Restore by value, and only where the span is the current one; see `current`.
-            if get_current() is span.current:
+            ours = get_current() is span.current
+            if ours:
                 attach(span.previous)
-            else:
+            # A copy of the context in which it started looks the same; only the mark can tell.
+            try:
+                _mark.reset(span.mark)
+            except ValueError:
                 span.left_behind = True
+            else:
+                span.left_behind = not ours
         except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
             counts["unreadable"] += 1
             return
