@@ -164,6 +164,30 @@ def test_dispatchers(project: Project, source: str, expected: list[str]) -> None
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
+        ("p = Poller()\np.add('a.b', f)", [("a.b", False)]),
+        ("p = Poller()\np.add('x', f, event='a.b')", [("a.b", True)]),
+        ("p = Poller()\np.add(name='a.b', measure=f)", [("a.b", False)]),
+        ("p = Poller()\np.remove('a.b')", []),
+        ("p = heliograph.poller.Poller()\np.add('a.b', f)", [("a.b", False)]),
+        ("async def f():\n  async with Poller(1) as p: p.add('a.b', f)", [("a.b", False)]),
+        ("def f(p: Poller): p.add('a.b', f)", [("a.b", False)]),
+        ("def f(poller): poller.add('a.b', f)", [("a.b", False)]),
+        ("def f(self): self._poller.add('a.b', f)", [("a.b", False)]),
+        ("def f(poller): poller.remove('a.b')", []),
+        ("names.add('a.b')", []),
+    ],
+)
+def test_pollers(project: Project, source: str, expected: list[tuple[str, bool]]) -> None:
+    text = f"import heliograph.poller\nfrom heliograph.poller import Poller\n{source}"
+
+    found = scanned(project(main=text)).executions
+
+    assert [(each.name, each.certain) for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
         ("N = 'a.b'\nexecute(N)", ["a.b"]),
         ("N: str = 'a.b'\nexecute(N)", ["a.b"]),
         ("N: str\nexecute(N)", ["*"]),
@@ -337,6 +361,9 @@ def judged(project: Project, source: str) -> list[tuple[str, str]]:
         ("execute(f'store.{x}')", [("unknown-event", "store.*")]),
         ("span(f'store.{x}')", [("unknown-span", "store.*")]),
         ("E = Event(f'store.{x}')", []),
+        ("poller.add('shop.order.placed', f)", []),
+        ("poller.add('a-name-of-its-own', f)", []),
+        ("poller.add('x', f, event='shop.x')", [("unknown-event", "shop.x")]),
     ],
 )
 def test_findings(project: Project, source: str, expected: list[tuple[str, str]]) -> None:

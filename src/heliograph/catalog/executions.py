@@ -2,8 +2,9 @@
 """Which events a body of Python source executes, found by reading it, never by running it.
 
 Recognized are the functions and classes of `heliograph` under whatever name they were imported
-(`execute`, `span`, `traced`, `Event`, `Span`), the methods of a `Telemetry`, and handles that one
-module defines and another uses, as it is with generated event modules. Names are followed through
+(`execute`, `span`, `traced`, `Event`, `Span`), the methods of a `Telemetry`, measurements added to
+a `Poller`, and handles that one module defines and another uses, as it is with generated event
+modules. Names are followed through
 constants, attributes of `self` and of classes, concatenations, f-strings, conditional expressions
 and loops over literals, within and between the modules read. What stays unknown of a name is
 written as `*`.
@@ -30,6 +31,7 @@ __all__ = ["Execution", "executions"]
 
 _HOMES: Final = frozenset({"heliograph", "heliograph.telemetry"})
 _API: Final = frozenset({"execute", "span", "traced", "Event", "Span", "Telemetry"})
+_POLLER: Final = ("heliograph.poller", "Poller")
 _METHODS: Final = {
     "execute": "execute",
     "span": "span",
@@ -58,6 +60,8 @@ class Execution:
     column: int
     used: bool = True
     """False where a handle is defined: that place alone executes nothing."""
+    certain: bool = True
+    """False where it depends on what is returned by a function that a poller calls."""
 
     @property
     def dynamic(self) -> bool:
@@ -88,7 +92,10 @@ class _Handle:
 
 @dataclass(frozen=True, slots=True)
 class _Api:
-    """A function or class of heliograph, or the method of a dispatcher that is its counterpart."""
+    """A function or class of heliograph, or a method that is the counterpart of one.
+
+    A poller's method `add` goes by the name of `poll`.
+    """
 
     name: str
 
@@ -99,6 +106,11 @@ class _Dispatcher:
 
 
 @dataclass(frozen=True, slots=True)
+class _Poller:
+    """An instance of `Poller`."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Unread:
     """A module, or something in one, that was imported but not read."""
 
@@ -106,7 +118,7 @@ class _Unread:
     importer: Module
 
 
-_Value: TypeAlias = _Text | _Handle | _Api | _Dispatcher | _Unread | Module | Scope | None
+_Value: TypeAlias = _Text | _Handle | _Api | _Dispatcher | _Poller | _Unread | Module | Scope | None
 
 _ANYTHING: Final = frozenset({"*"})
 
@@ -196,6 +208,8 @@ class _Evaluator:
         match self.evaluate(node.func, scope):
             case _Api(name="Telemetry"):
                 return _Dispatcher()
+            case _Api(name="Poller"):
+                return _Poller()
             case _Api(name="Event"):
                 return _Handle("event", self.first_argument(node, scope))
             case _Api(name="Span"):
@@ -212,6 +226,8 @@ class _Evaluator:
                 return _Text(names) if name in {"name", "prefix"} else None
             case _Dispatcher():
                 return _method(name)
+            case _Poller():
+                return _Api("poll") if name == "add" else None
             case _Unread(name=package, importer=importer):
                 return self._from_unread(package, name, importer)
             case Module() as module:
@@ -233,6 +249,8 @@ class _Evaluator:
                 return self._bound(around, node.attr)
             case ast.Name(id=label) | ast.Attribute(attr=label) if _is_telemetry(label):
                 return _method(node.attr)
+            case ast.Name(id=label) | ast.Attribute(attr=label) if _is_poller(label):
+                return _Api("poll") if node.attr == "add" else None
             case _:
                 return None
 
@@ -284,7 +302,7 @@ class _Evaluator:
                 return binding
 
     def _annotated(self, annotation: ast.expr, scope: Scope) -> _Value:
-        """A dispatcher, if that is what the annotation mentions."""
+        """A dispatcher or poller, if that is what the annotation mentions."""
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
             try:
                 annotation = ast.parse(annotation.value, mode="eval").body
@@ -293,8 +311,10 @@ class _Evaluator:
         parts = [
             each for each in ast.walk(annotation) if isinstance(each, ast.Name | ast.Attribute)
         ]
-        found = any(self.evaluate(part, scope) == _Api("Telemetry") for part in parts)
-        return _Dispatcher() if found else None
+        mentioned = [self.evaluate(part, scope) for part in parts]
+        if _Api("Telemetry") in mentioned:
+            return _Dispatcher()
+        return _Poller() if _Api("Poller") in mentioned else None
 
     def _imported(self, imported: Import, importer: Module) -> _Value:
         name = imported.name
@@ -313,11 +333,12 @@ class _Evaluator:
 
     def _module(self, name: str, importer: Module) -> Module | _Unread:
         """A module by its name; heliograph's own two are known without being read."""
-        found = None if name in _HOMES else self._project.find(name, 0, importer)
+        known = name in _HOMES or name == _POLLER[0]
+        found = None if known else self._project.find(name, 0, importer)
         return found or _Unread(name, importer)
 
     def _from_unread(self, package: str, name: str, importer: Module) -> _Value:
-        if package in _HOMES and name in _API:
+        if (package in _HOMES and name in _API) or (package, name) == _POLLER:
             return _Api(name)
         return self._module(f"{package}.{name}", importer)
 
@@ -328,6 +349,10 @@ class _Evaluator:
 
 def _is_telemetry(label: str) -> bool:
     return label.lower().endswith("telemetry")
+
+
+def _is_poller(label: str) -> bool:
+    return label.lower().endswith("poller")
 
 
 def _is_cast(node: ast.AST) -> bool:
@@ -382,6 +407,11 @@ class _Reader:
             case _Api(name="execute"):
                 names = self._evaluator.first_argument(node, scope)
                 yield from self._executions(node, "event", names)
+            case _Api(name="poll"):
+                named = [each for each in node.keywords if each.arg == "event"]
+                given = ast.Call(node.func, [], named) if named else node
+                names = self._evaluator.first_argument(given, scope)
+                yield from self._executions(node, "event", names, certain=bool(named))
             case _Api(name="span" | "traced"):
                 names = self._evaluator.first_argument(node, scope)
                 yield from self._executions(node, "span", names)
@@ -389,10 +419,17 @@ class _Reader:
                 pass
 
     def _executions(
-        self, node: ast.expr, kind: _Kind, names: Iterable[str], *, used: bool = True
+        self,
+        node: ast.expr,
+        kind: _Kind,
+        names: Iterable[str],
+        *,
+        used: bool = True,
+        certain: bool = True,
     ) -> Iterator[Execution]:
+        place = (self._module.file, node.lineno, node.col_offset + 1)
         for name in names:
-            yield Execution(name, kind, self._module.file, node.lineno, node.col_offset + 1, used)
+            yield Execution(name, kind, *place, used, certain)
 
 
 def _is_only_named(parent: ast.AST | None) -> bool:

@@ -117,6 +117,8 @@ class _Known:
                 return
         entry = declared.get(name)
         if entry is None:
+            if not execution.certain:
+                return
             yield _finding(f"unknown-{what}", name, self._unknown(execution), _at(execution))
         elif entry.deprecated is not None:
             message = f"the {what} {name!r} is deprecated{_mend(entry.deprecated)}"

@@ -276,7 +276,8 @@ class _Binder(ast.NodeVisitor):
 
     def visit_withitem(self, node: ast.withitem) -> None:
         if node.optional_vars is not None:
-            self._bind(node.optional_vars, None)
+            # What most context managers give is themselves.
+            self._bind(node.optional_vars, node.context_expr)
         self.visit(node.context_expr)
 
     def visit_Import(self, node: ast.Import) -> None:

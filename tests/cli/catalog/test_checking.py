@@ -359,6 +359,7 @@ class TestScan:
                 "kind": "event",
                 "dynamic": False,
                 "used": True,
+                "certain": True,
                 "file": "src/shop.py",
                 "line": 2,
                 "column": 1,

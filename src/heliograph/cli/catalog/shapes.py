@@ -138,6 +138,7 @@ def execution(found: Execution) -> dict[str, Any]:
         "kind": found.kind,
         "dynamic": found.dynamic,
         "used": found.used,
+        "certain": found.certain,
         "file": found.file,
         "line": found.line,
         "column": found.column,
