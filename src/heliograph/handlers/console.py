@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from heliograph.handlers.declared import Declared, Made
-from heliograph.handlers.plain import Limits, pairs, plain, rendered
+from heliograph.plain import Limits, pairs, plain, rendered
 from heliograph.spans import SPAN_CONTEXT, now
 from heliograph.telemetry import Error, Ok
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
     from heliograph.handlers.declared import CatalogLike, Traits
-    from heliograph.handlers.plain import Plain
+    from heliograph.plain import Plain
 
 __all__ = ["Console", "console_line", "duration"]
 

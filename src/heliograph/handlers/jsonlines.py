@@ -2,7 +2,7 @@
 """Events as lines of JSON in a file that can't outgrow its bounds.
 
 A line is an object with `time` (ISO 8601, UTC, nanoseconds), `event`, `measurements` and
-`metadata`; `heliograph.handlers.plain` says what becomes of values that JSON has no form for.
+`metadata`; `heliograph.plain` says what becomes of values that JSON has no form for.
 
 How it works, for whoever changes it:
 
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from heliograph.events import JSONLINES_DROPPED
 from heliograph.handlers.declared import Declared, Made
-from heliograph.handlers.plain import NARROW, WIDE, pairs, plain
+from heliograph.plain import NARROW, WIDE, pairs, plain
 from heliograph.spans import now
 from heliograph.telemetry import default
 

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.handlers.declared import Declared, Made
-from heliograph.handlers.plain import pairs, rendered
+from heliograph.plain import pairs, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
