@@ -18,9 +18,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heliograph.catalog.exported import TRUNCATED
-from heliograph.handlers.plain import Limits as PlainLimits
-from heliograph.handlers.plain import plain
 from heliograph.otel.exceptions import encodable
+from heliograph.plain import Limits as PlainLimits
+from heliograph.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

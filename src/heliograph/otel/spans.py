@@ -40,11 +40,11 @@ from opentelemetry.trace import (
 from heliograph import Error, Ok, default
 from heliograph.catalog.exported import ORPHAN, error_type, span_attributes
 from heliograph.catalog.model import ERROR_TYPE
-from heliograph.handlers.plain import Limits as PlainLimits
-from heliograph.handlers.plain import plain, rendered
 from heliograph.otel.attributes import AttributeLimits, Extractor
 from heliograph.otel.current import GivenSpan, OwnSpan, Settings
 from heliograph.otel.exceptions import encodable, message_of
+from heliograph.plain import Limits as PlainLimits
+from heliograph.plain import plain, rendered
 from heliograph.spans import SPAN_CONTEXT, now
 
 if TYPE_CHECKING:
