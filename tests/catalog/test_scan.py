@@ -444,6 +444,21 @@ def test_a_name_of_which_nothing_is_known_executes_nothing(project: Project) -> 
     ]
 
 
+@pytest.mark.parametrize("ignore", ["unknown-event", "unknown-event:shop.x"])
+def test_deliberate_exceptions(project: Project, ignore: str) -> None:
+    folder = project(main="from heliograph import execute\nexecute('shop.x')\nexecute('shop.y')")
+
+    result = scan([folder], [document()], [], [ignore])
+
+    expected = [] if ignore == "unknown-event" else [("unknown-event", "shop.y")]
+    assert rules(result) == expected
+
+
+def test_an_exception_from_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match="did you mean 'unknown-event'"):
+        scan([], [], ignore=["unkown-event"])
+
+
 # --- files ---
 
 

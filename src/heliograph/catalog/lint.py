@@ -22,11 +22,11 @@ from heliograph.catalog.errors import did_you_mean
 from heliograph.catalog.exported import attribute_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from heliograph.catalog.model import Document, EventSpec, FieldSpec, MetricSpec, Use, Where
 
-__all__ = ["LEVELS", "RULES", "Finding", "Level", "Rule", "lint"]
+__all__ = ["LEVELS", "RULES", "Finding", "Level", "Rule", "lint", "refuse_unknown_rules"]
 
 Level: TypeAlias = Literal["error", "warning", "info"]
 
@@ -150,8 +150,7 @@ def lint(document: Document, ignore: Iterable[str] = ()) -> tuple[Finding, ...]:
         ValueError: `ignore` names a rule that does not exist.
     """
     ignored = frozenset(ignore)
-    for entry in sorted(ignored):
-        _refuse_unknown_rule(entry)
+    refuse_unknown_rules(ignored, RULES)
     raw = (
         *_lint_attributes(document),
         *_lint_fields(document),
@@ -161,7 +160,7 @@ def lint(document: Document, ignore: Iterable[str] = ()) -> tuple[Finding, ...]:
     findings = [
         Finding(RULES[rule].level, rule, subject, message, where)
         for rule, subject, message, where in raw
-        if rule not in ignored and f"{rule}:{subject}" not in ignored
+        if ignored.isdisjoint((rule, f"{rule}:{subject}"))
     ]
     return tuple(sorted(findings, key=_place))
 
@@ -172,13 +171,18 @@ def _place(finding: Finding) -> tuple[int, int, str, str]:
     return (line, column, finding.rule, finding.subject)
 
 
-def _refuse_unknown_rule(entry: str) -> None:
-    name = entry.split(":", 1)[0]
-    if name in RULES:
-        return
-    mend = did_you_mean(name, RULES, otherwise=f"the rules are {', '.join(RULES)}")
-    msg = f"cannot ignore {entry!r}: there is no rule {name!r}; {mend}"
-    raise ValueError(msg)
+def refuse_unknown_rules(ignored: Iterable[str], rules: Collection[str]) -> None:
+    """Refuse an exception, `rule` or `rule:subject`, from a rule that does not exist.
+
+    Raises:
+        ValueError: There is such an exception.
+    """
+    for entry in sorted(ignored):
+        name = entry.split(":", 1)[0]
+        if name not in rules:
+            mend = did_you_mean(name, rules, otherwise=f"the rules are {', '.join(rules)}")
+            msg = f"cannot ignore {entry!r}: there is no rule {name!r}; {mend}"
+            raise ValueError(msg)
 
 
 def _uses(document: Document) -> Iterator[tuple[EventSpec, Use]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from heliograph.catalog import sources as _sources
 from heliograph.catalog.errors import did_you_mean
 from heliograph.catalog.executions import executions
-from heliograph.catalog.lint import LEVELS, Finding
+from heliograph.catalog.lint import LEVELS, Finding, refuse_unknown_rules
 from heliograph.catalog.model import Where
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def scan(
     sources: Iterable[str | Path],
     documents: Iterable[Document],
     complete: Collection[str] | None = None,
+    ignore: Iterable[str] = (),
 ) -> Scan:
     """Where Python source and catalogs disagree. The source is read, never run.
 
@@ -59,10 +60,14 @@ def scan(
         documents: Every catalog whose events the source may execute.
         complete: Names of the catalogs whose every event the source should execute; None means
             those of which it executes at least one.
+        ignore: Deliberate exceptions: a rule's name, or `rule:subject`.
 
     Raises:
         FileNotFoundError: A path in `sources` does not exist.
+        ValueError: `ignore` names a rule that does not exist.
     """
+    ignored = frozenset(ignore)
+    refuse_unknown_rules(ignored, SCAN_RULES)
     modules, unreadable = _sources.read(sources)
     found = tuple(executions(modules))
     known = _Known(documents)
@@ -73,10 +78,13 @@ def scan(
     for execution in found:
         findings.extend(known.judge(execution))
     findings.extend(known.unexecuted(found, complete))
+    kept = [
+        each for each in findings if ignored.isdisjoint((each.rule, f"{each.rule}:{each.subject}"))
+    ]
     return Scan(
         files=tuple(module.file for module in modules),
         executions=found,
-        findings=tuple(sorted(findings, key=_rank)),
+        findings=tuple(sorted(kept, key=_rank)),
     )
 
 

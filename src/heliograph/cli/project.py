@@ -2,7 +2,7 @@
 """A project's own settings: the table `[tool.heliograph]` in its pyproject.toml.
 
     [tool.heliograph]
-    ignore = ["attribute-foreign:modbus.address.start"]   # deliberate exceptions for `check`
+    ignore = ["attribute-foreign:modbus.address.start"]   # exceptions for check and scan
     schema = "catalogs/catalog.schema.json"               # where to keep the format's JSON Schema
 
     [[tool.heliograph.catalogs]]

@@ -367,8 +367,30 @@ class TestScan:
         ]
         assert [each["rule"] for each in document["findings"]] == ["unexecuted-event"]
 
+    def test_exceptions_of_the_command_line_and_of_the_project(
+        self, call: Call, folder: Path
+    ) -> None:
+        assert call("catalog", "scan", "src", "--ignore", "unknown-event").exit_code == 0
+        assert call("catalog", "scan", "src", "--ignore", "unknown").exit_code == 2
+
+        (folder / "pyproject.toml").write_text(
+            "[tool.heliograph]\n"
+            'ignore = ["unknown-event:shop.order.placed", "metric-total:shop.total"]\n'
+        )
+        assert call("catalog", "scan", "src").exit_code == 0
+        assert call("catalog", "check", "shop.yaml").exit_code == 0
+
     def test_a_missing_folder(self, call: Call) -> None:
         assert call("catalog", "scan", "nowhere").exit_code == 4
 
     def test_a_source_is_needed(self, call: Call) -> None:
         assert call("catalog", "scan").exit_code == 2
+
+    def test_this_project_executes_nothing_that_its_catalogs_do_not_know(
+        self, call: Call, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(request.config.rootpath)
+
+        result = call("catalog", "scan", "src")
+
+        assert result.exit_code == 0, result.stdout

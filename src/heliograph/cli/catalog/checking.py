@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from heliograph.catalog.lint import Finding
     from heliograph.catalog.model import Document
     from heliograph.cli.output import Output
+    from heliograph.cli.project import Project
 
 __all__ = ["check", "diff", "scan"]
 
@@ -36,6 +37,24 @@ def _strict_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return click.option("--strict", is_flag=True, help=text)
 
 
+def _ignore_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option(
+        "--ignore",
+        metavar="RULE[:SUBJECT]",
+        multiple=True,
+        help="Leave out a rule, or one finding of it. May be repeated.",
+    )
+    return option(command)
+
+
+def _exceptions(given: Iterable[str], settings: Project | None, *, scanning: bool) -> list[str]:
+    """The rules given on the command line, and those of the project that concern the command."""
+    from heliograph.catalog.scan import SCAN_RULES
+
+    own = settings.ignore if settings is not None else ()
+    return [*given, *(each for each in own if (each.split(":")[0] in SCAN_RULES) is scanning)]
+
+
 # --- check ---
 
 _CHECK_EPILOG: Final = """\b
@@ -48,12 +67,7 @@ Examples:
 
 @click.command(epilog=_CHECK_EPILOG)
 @click.argument("catalogs", metavar="[CATALOG]...", nargs=-1, shell_complete=complete_catalog)
-@click.option(
-    "--ignore",
-    metavar="RULE[:SUBJECT]",
-    multiple=True,
-    help="Leave out a rule, or one finding of it. May be repeated.",
-)
+@_ignore_option
 @_strict_option("Exit with 1 for warnings too.")
 @json_option
 @click.pass_context
@@ -81,7 +95,7 @@ def check(
     if not catalogs and not faults:
         # Each is sound by itself; a project's catalogs must not claim the same names either.
         project.catalogs(own)
-    exceptions = (*ignore, *(settings.ignore if settings is not None else ()))
+    exceptions = _exceptions(ignore, settings, scanning=False)
     try:
         findings = [each for document in documents for each in lint(document, exceptions)]
     except ValueError as error:
@@ -246,6 +260,7 @@ Examples:
     shell_complete=complete_catalog,
     help="Catalog of which every event should be executed. May be repeated.",
 )
+@_ignore_option
 @_strict_option("Exit with 1 for warnings too.")
 @json_option
 @click.pass_context
@@ -253,6 +268,7 @@ def scan(
     ctx: click.Context,
     sources: tuple[str, ...],
     catalogs: tuple[str, ...],
+    ignore: tuple[str, ...],
     strict: bool,
     output: Output,
 ) -> None:
@@ -269,7 +285,11 @@ def scan(
     named = project.catalogs(catalogs).documents if catalogs else ()
     names = {document.name for document in named}
     known = [*named, *(each for each in at_hand.documents if each.name not in names)]
-    result = scanner.scan(sources, known, names if catalogs else None)
+    exceptions = _exceptions(ignore, project.find(), scanning=True)
+    try:
+        result = scanner.scan(sources, known, names if catalogs else None, exceptions)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--ignore") from error
     if output.json:
         from heliograph.cli.catalog import shapes
 
