@@ -10,7 +10,7 @@ import pytest
 
 # What each part's extra brings; a part that is not named here makes do with the standard library.
 ALLOWED = {
-    "apps": {"anyio", "click", "opentelemetry", "pymodbus", "rich"},
+    "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
     "catalog": {"yaml"},
     "cli": {"click", "rich"},
     "modboss": {"pymodbus"},
