@@ -234,10 +234,10 @@ class Aggregate:
 
     # -- Forks ------------------------------------------------------------------------------------
 
-    def _held(self) -> list[Any]:
+    def _locks(self) -> list[Any]:
         return [self._skipping, *{id(table.lock): table.lock for table in self._tables}.values()]
 
-    def _restart(self) -> None:
+    def _restart(self) -> None:  # pragma: no cover - runs in a child, which reports no coverage
         if self._restart_in_child:
             self.clear()
             self._skipped.clear()
@@ -293,19 +293,19 @@ def _before_fork() -> None:
     _changing.acquire()
     _forking.extend(_living)
     for aggregate in _forking:
-        for lock in aggregate._held():
+        for lock in aggregate._locks():
             lock.acquire()
 
 
 def _after_fork() -> None:
     for aggregate in _forking:
-        for lock in aggregate._held():
+        for lock in aggregate._locks():
             lock.release()
     _forking.clear()
     _changing.release()
 
 
-def _after_fork_in_child() -> None:
+def _after_fork_in_child() -> None:  # pragma: no cover - as _restart
     for aggregate in _forking:
         aggregate._restart()
     _after_fork()

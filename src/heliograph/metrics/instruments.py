@@ -232,8 +232,6 @@ class Kept:
 
     def kept_of(self, held: list[Any]) -> list[Offered]:
         """The observations that are its exemplars."""
-        if held[1] is None:
-            return []
         values, *others = held[1]
         return [] if values[self.place] is None else [(values[self.place], *others)]
 
@@ -300,10 +298,7 @@ class _Distribution(Kept):
         self.nonnegative = True
 
     def blank(self) -> list[Any]:
-        return [self.empty(), 0, inf, -inf]
-
-    def empty(self) -> Any:
-        raise NotImplementedError
+        return [0, inf, -inf]
 
     def update(self, row: Row, value: Number) -> None:
         at = self.at
@@ -339,11 +334,10 @@ class _Histogram(_Distribution):
     def _whole(self, bound: float) -> Number:
         if self.definition.factor == 1:
             return bound
-        whole = int(Fraction(bound) / self.definition.factor)
+        whole = Fraction(bound) // self.definition.factor
         if abs(whole) > WHOLE_LIMIT:
             return whole
-        while self.export(whole) > bound:
-            whole -= 1
+        # Conversion rounds, so that a little more may still come out as the bound.
         while self.export(whole + 1) <= bound:
             whole += 1
         return whole
@@ -353,8 +347,8 @@ class _Histogram(_Distribution):
             return bisect_left(self.wholes, value)
         return bisect_left(self.bounds, self.export(value))
 
-    def empty(self) -> Any:
-        return [0] * (len(self.bounds) + 1)
+    def blank(self) -> list[Any]:
+        return [[0] * (len(self.bounds) + 1), *super().blank()]
 
     def update(self, row: Row, value: Number) -> None:
         super().update(row, value)
@@ -419,8 +413,8 @@ class _Exponential(_Distribution):
     def kept_of(self, held: list[Any]) -> list[Offered]:
         return [offered for place, offered in held[self.shelf].items() if place >= 0]
 
-    def empty(self) -> Any:
-        return ExponentialBuckets()
+    def blank(self) -> list[Any]:
+        return [ExponentialBuckets(), *super().blank()]
 
     def update(self, row: Row, value: Number) -> None:
         super().update(row, value)

@@ -55,13 +55,12 @@ def fit(value: Any, kind: TagType | None) -> TagValue:
             return value
         raise UnfitError
     if isinstance(value, int):
-        # OTLP has signed 64-bit integers.
-        if kind == "bool" or not -(2**63) <= value < 2**63:
-            raise UnfitError
         whole = int(value)
+        # OTLP has signed 64-bit integers.
+        if kind == "bool" or not -(2**63) <= whole < 2**63:
+            raise UnfitError
         return float(whole) if kind in {"float", "number"} else _told(whole, kind)
-    if isinstance(value, float) and isfinite(value):
-        number = float(value)
+    if isinstance(value, float) and isfinite(number := float(value)):
         if kind in {"float", "number", None, "string"}:
             return _told(number, kind)
         if kind == "int" and number.is_integer():
