@@ -103,10 +103,12 @@ class Output:
         self.show(table)
 
     def show(self, *renderables: RenderableType) -> None:
-        """Print what rich renders."""
+        """Print what rich renders; text is wrapped by the terminal, so that it copies whole."""
+        from rich.text import Text
+
         console = self._console()
         for renderable in renderables:
-            console.print(renderable)
+            console.print(renderable, soft_wrap=isinstance(renderable, Text))
 
     def _console(self) -> Console:
         from rich.console import Console
