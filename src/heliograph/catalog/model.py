@@ -204,7 +204,7 @@ class Alert:
     quantile: float | None = None
     """For histograms: the quantile that is compared."""
     hold: str = "5m"
-    """How long it must last (`for:`), as a Prometheus duration."""
+    """How long it must last (`for`), as a Prometheus duration."""
     severity: str = "warning"
     summary: str = ""
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages for readers: whoever does what they say, in an empty folder, sees what they show.
+
+What a fenced block means is told by its language:
+
+*   `console`: lines with `$` are commands, the lines below are what they print; a line `...` stands
+    for any number of lines. Every command must succeed.
+*   `diff`: an edit of the file named in its first line.
+*   Any other whose first line is `# path`: that file.
+*   `python` otherwise: part of the page's program, which is run when all else is done.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "README.md",
+    "docs/tutorial/index.md",
+    "docs/how-to/attach-handlers.md",
+    "docs/how-to/generate-outputs.md",
+    "docs/how-to/poll-measurements.md",
+    "docs/how-to/stream-events.md",
+    "docs/how-to/write-a-catalog.md",
+)
+
+BLOCK = re.compile(r"(?ms)^```(\w+)\n(.*?)^```$")
+FILE_NAME = re.compile(r"# ([\w/.-]+\.(?:py|toml|yaml))")
+# What this machine has already, or is not the reader's to run here.
+NOT_HERE = ("pip install ", "python3 -m venv ", ". .venv/", "make ", "git clone ")
+
+# What is different each time: the time of day, and how long things took.
+VARYING = (
+    (re.compile(r"\d\d:\d\d:\d\d\.\d{3}"), "TIME"),
+    (re.compile(r"duration=[\d.]+ [µm]?s"), "duration=TIME"),
+    (re.compile(r"=* (\d passed) in [\d.]+s =*"), r"= \1 ="),
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = BLOCK.findall(text)
+    assert text.count("\n```") == 2 * len(blocks), "every block has a language"
+    reader = Reader(tmp_path)
+    for language, block in blocks:
+        if language == "console":
+            reader.run(block)
+        elif language == "diff":
+            reader.edit(block)
+        elif named := FILE_NAME.fullmatch(block.partition("\n")[0]):
+            reader.write(named[1], block)
+        elif language == "python":
+            reader.program += block + "\n"
+    if reader.program:
+        reader.write("the_page.py", reader.program)
+        print(reader.call("python the_page.py"))
+
+
+class Reader:
+    """Does in a folder what the blocks of a page say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.program = ""
+        self.environment = {
+            # Neither this run's options and coverage nor a terminal's habits count for a reader.
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST", "COVERAGE", "COV_", "FORCE_COLOR", "HELIOGRAPH"))
+        } | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",  # so that the two outputs come in the order of writing
+            "PYTHONUTF8": "1",
+            "PYTHONWARNINGS": "error",
+        }
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def edit(self, block: str) -> None:
+        """Lines with `-` go, lines with `+` come, all others must be there already."""
+        first, *lines = block.splitlines(keepends=True)
+        path = self.folder / first.removeprefix("--- ").strip()
+        before = "".join([line[1:] or line for line in lines if line[0] in " -\n"])
+        after = "".join([line[1:] or line for line in lines if line[0] in " +\n"])
+        text = path.read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"there is not one place for this edit:\n{block}"
+        path.write_text(text.replace(before, after), encoding="utf-8")
+
+    def run(self, block: str) -> None:
+        for session in re.split(r"(?m)^\$ ", block)[1:]:
+            command, _, shown = session.partition("\n")
+            if not command.startswith(NOT_HERE):
+                compare(command, shown, self.call(command))
+
+    def call(self, command: str) -> str:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        if done.returncode:
+            pytest.fail(f"$ {command}\nends with {done.returncode}:\n{done.stdout}", False)
+        return done.stdout
+
+
+def compare(command: str, shown: str, printed: str) -> None:
+    parts = re.split(r"(?m)^\.\.\.\n", settled(shown))
+    pattern = "(?s:.*)".join([re.escape(part) for part in parts])
+    if not re.fullmatch(pattern, settled(printed)):
+        pytest.fail(f"$ {command}\nis shown to print\n{shown}\nbut prints\n{printed}", False)
+
+
+def settled(output: str) -> str:
+    for pattern, replacement in VARYING:
+        output = pattern.sub(replacement, output)
+    return output
