@@ -27,7 +27,7 @@ from heliograph.metrics.instruments import (
     make,
 )
 from heliograph.metrics.points import OVERFLOW
-from heliograph.metrics.tags import UnfitError, as_text, fit, key_of, tags_of
+from heliograph.metrics.tags import LONGEST, UnfitError, as_text, fit, key_of, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,11 +109,16 @@ class Table:
 
     def find(self, key: tuple[Any, ...]) -> Row:
         """The row of a key that `rows` does not have as it stands; a new one if need be."""
-        # Texts that cannot be exported as they are have the row of what they become.
-        key = tuple([as_text(part) if part.__class__ is str else part for part in key])
-        row = self.rows.get(key)
-        if row is not None:
-            return row
+        for part in key:
+            if part.__class__ is str and (len(part) > LONGEST or not part.isascii()):
+                # Texts that cannot be exported as they are have the row of what they become.
+                key = tuple([as_text(each) if each.__class__ is str else each for each in key])
+                row = self.rows.get(key)
+                if row is not None:
+                    return row
+                break
+        if self.overflow is not None:
+            return self.overflow
         if len(self.rows) >= self.limit:
             return self._overflowed()
         row = self.rows[key] = self._blank(self.attributes(key))
