@@ -96,6 +96,10 @@ class JsonLines:
         "max_line",
         "path",
     )
+    path: str
+    max_line: int
+    max_bytes: int
+    backups: int
 
     def __init__(
         self,
