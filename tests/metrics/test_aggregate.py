@@ -525,6 +525,18 @@ def test_attaching_and_detaching_twice_is_once(telemetry: Telemetry, keep: Keep)
     assert points(aggregate)["shop.orders"][0].value == 1
 
 
+def test_it_can_be_attached_event_by_event(telemetry: Telemetry) -> None:
+    aggregate = Aggregate([metrics.counter("x", event=["a", "b"])], telemetry=telemetry)
+    aggregate.attach(["b"])
+    telemetry.attach("between", "a", lambda *_: None)
+    aggregate.attach()
+    assert [info.event for info in telemetry.list_handlers()] == ["b", "a", "a"]
+    with pytest.raises(KeyError):
+        aggregate.attach(["c"])
+    aggregate.detach()
+    assert [info.handler_id for info in telemetry.list_handlers()] == ["between"]
+
+
 def test_it_is_attached_while_its_with_block_runs(telemetry: Telemetry) -> None:
     with Aggregate([ORDERS], telemetry=telemetry) as aggregate:
         place(telemetry)

@@ -98,7 +98,7 @@ class Aggregate:
         self._number = next(_numbers)
         self._skipped: Counter[tuple[str, str]] = Counter()
         self._skipping = RLock()
-        self._attached: list[tuple[str, int, str]] = []
+        self._attached: dict[str, tuple[str, int, str]] = {}
         _check(self.definitions)
         self._tables = self._make_tables(exemplar)
         self._places: dict[Definition, tuple[Table, Kept]] = {
@@ -135,21 +135,29 @@ class Aggregate:
 
     # -- Events -----------------------------------------------------------------------------------
 
-    def attach(self) -> None:
-        """Take events from now on; attaching twice is attaching once."""
+    def attach(self, events: Iterable[str] | None = None) -> None:
+        """Take events from now on; attaching twice is attaching once.
+
+        Args:
+            events: Which of `handlers` to attach; all if None. Handlers are called in the order in
+                which they are attached, so that somebody else's can come in between.
+
+        Raises:
+            KeyError: None of the metrics is about one of the events.
+        """
         with _changing:
-            if self._attached:
-                return
-            for event, handler in self.handlers.items():
-                handler_id = ("heliograph.metrics", self._number, event)
-                self._telemetry.attach(handler_id, event, handler, on_failure="keep")
-                self._attached.append(handler_id)
+            for event in self.handlers if events is None else events:
+                handler = self.handlers[event]
+                if event not in self._attached:
+                    handler_id = ("heliograph.metrics", self._number, event)
+                    self._telemetry.attach(handler_id, event, handler, on_failure="keep")
+                    self._attached[event] = handler_id
 
     def detach(self) -> None:
         """Take no more events; the numbers stay. Detaching twice is detaching once."""
         with _changing:
-            attached, self._attached = self._attached, []
-            for handler_id in attached:
+            while self._attached:
+                _, handler_id = self._attached.popitem()
                 try:
                     self._telemetry.detach(handler_id)
                 except core.HandlerNotFoundError:

@@ -230,17 +230,20 @@ class MeterBridge:
         )
         self._sources: list[tuple[_Observable, Callable[[], Numbers]]] = []
 
-    def attach(self) -> None:
-        """Feed the provider from now on; attaching twice is attaching once."""
-        if self._sources:
-            return
-        for each in self.aggregate.definitions:
-            if instrument_of(each) != "histogram":
-                source = self._source(each)
-                observable = _observable(self._provider, each)
-                observable.add(source)
-                self._sources.append((observable, source))
-        self.aggregate.attach()
+    def attach(self, events: Iterable[str] | None = None) -> None:
+        """Feed the provider from now on; attaching twice is attaching once.
+
+        Args:
+            events: Which events to attach to, as for `Aggregate.attach`.
+        """
+        if not self._sources:
+            for each in self.aggregate.definitions:
+                if instrument_of(each) != "histogram":
+                    source = self._source(each)
+                    observable = _observable(self._provider, each)
+                    observable.add(source)
+                    self._sources.append((observable, source))
+        self.aggregate.attach(events)
 
     def detach(self) -> None:
         """Feed it no more.
