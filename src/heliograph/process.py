@@ -82,27 +82,30 @@ def add_process_measurements(
         TypeError: `loop` is neither.
         ValueError: The poller has one of these names already.
     """
-    wanted: dict[str, Measure] = {
-        PROCESS_MEMORY.name: memory,
-        PROCESS_FILES.name: files,
-        PROCESS_THREADS.name: threads,
-        PROCESS_GC.name: GarbageCollection(),
-    }
-    if loop is None:
-        loop = _running_loop()
-    if loop is None:
-        _log.info("%s is not measured: no event loop is running here", PROCESS_LOOP_LAG.name)
-    else:
-        wanted[PROCESS_LOOP_LAG.name] = LoopLag(loop)
-    for name, measure in (PROCESS_MEMORY.name, memory), (PROCESS_FILES.name, files):
+    loop = _running_loop() if loop is None else loop
+    lag = None if loop is None else LoopLag(loop)
+    names = []
+    measure: Measure
+    for name, measure in (
+        (PROCESS_MEMORY.name, memory),
+        (PROCESS_FILES.name, files),
+        (PROCESS_THREADS.name, threads),
+        (PROCESS_GC.name, GarbageCollection()),
+    ):
         try:
-            measure()
+            if measure in (memory, files):  # the others need nothing of the platform
+                measure()
         except (OSError, ImportError) as failure:
             _log.info("%s is not measured: %s", name, failure)
-            del wanted[name]
-    for name, wanted_one in wanted.items():
-        poller.add(name, wanted_one, period=period)
-    return tuple(wanted)
+        else:
+            poller.add(name, measure, period=period)
+            names.append(name)
+    if lag is None:
+        _log.info("%s is not measured: no event loop is running here", PROCESS_LOOP_LAG.name)
+    else:
+        poller.add(PROCESS_LOOP_LAG.name, lag, period=period)
+        names.append(PROCESS_LOOP_LAG.name)
+    return tuple(names)
 
 
 def memory() -> ProcessMemoryMeasurements:
