@@ -12,6 +12,10 @@ FULLY_COVERED := \
     src/heliograph/*.py \
     src/heliograph/catalog/**
 
+# The page of the catalog format is made from the table that the loader goes by; a test compares them.
+FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_reference; \
+    Path("docs/reference/catalog-format.md").write_text(format_reference(), encoding="utf-8")'
+
 DEMO        := examples/first_event.py
 DEMO_EXTRAS := cli
 
@@ -68,6 +72,7 @@ coverage: $(DEV) ## report of the last run of the tests, and the gate
 
 generated: $(DEV) ## write again what is generated from the catalogs
 	$(BIN)/python -m heliograph catalog generate
+	$(BIN)/python -c $(FORMAT_PAGE)
 
 generated-check: $(DEV) ## fail where a generated file differs from its catalog, or a catalog is at fault
 	$(BIN)/python -m heliograph catalog generate --check
