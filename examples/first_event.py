@@ -13,6 +13,7 @@ import heliograph
 def warn_when_slow(
     event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: Any
 ) -> None:
+    """Say so when an operation took longer than `limit_ns`."""
     if measurements["duration"] > config["limit_ns"]:
         took = measurements["duration"] / 1e6
         print(f"{event} took {took:.1f} ms for order {metadata['order_id']}")

@@ -80,5 +80,5 @@ class Shop:
     def pack(self, order: Order) -> None:
         """Make a parcel of an order."""
         with PACKING(order_id=order.id):
-            time.sleep(self._chance.uniform(0.001, 0.004) * order.lines)
+            time.sleep(self._chance.uniform(0.004, 0.016) * order.lines)
             ORDER_PACKED.execute({"count": 1}, {"order_id": order.id, "customer": order.customer})
