@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,8 +64,12 @@ def use(telemetry: Telemetry) -> None:
 def writers(telemetry: Telemetry) -> Iterator[None]:
     """Four threads that attach and detach without a pause."""
     stop = threading.Event()
+    ready = threading.Barrier(5, timeout=30)
 
     def write(number: int) -> None:
+        # Whoever measures coverage takes a lock of its own, which no child would ever get again.
+        sys.settrace(None)
+        ready.wait()
         while not stop.is_set():
             telemetry.attach_many(("writer", number), ["a.b", "c.d"], lambda *_: None)
             telemetry.detach(("writer", number))
@@ -72,6 +77,7 @@ def writers(telemetry: Telemetry) -> Iterator[None]:
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
+    ready.wait()
     try:
         yield
     finally:
