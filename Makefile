@@ -16,7 +16,7 @@ FULLY_COVERED := \
 FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_reference; \
     Path("docs/reference/catalog-format.md").write_text(format_reference(), encoding="utf-8")'
 
-DEMO        := examples/first_event.py
+DEMO        := examples/demo.py
 DEMO_EXTRAS := cli
 
 # Options for one run: make unit ARGS="tests/test_telemetry.py -k span"
