@@ -13,7 +13,7 @@ with care. For `shop.checkout.stop` with a histogram of its duration, split by m
             k0 = metadata['method']
             k1 = metadata.get('result')
             k1 = None if k1.__class__ is Ok else error_0(event, metadata)
-            if not (m0.__class__ is int and 0 <= m0 <= 9223372036854775807):
+            if not (m0.__class__ is int and m0 >= 0 and m0 <= 9223372036854775807):
                 return careful(event, measurements, metadata)
             if not (k0.__class__ is str):
                 return careful(event, measurements, metadata)
@@ -153,13 +153,14 @@ class _Writer:
             self.variables["measurement", key] = value
             self.reads.append(f"{value} = measurements[{key!r}]")
             nonnegative = any(user.nonnegative for user in users)
-            lowest = 0 if nonnegative else -WHOLE_LIMIT
-            check = f"{value}.__class__ is int and {lowest} <= {value} <= {WHOLE_LIMIT}"
-            if not all(user.definition.whole for user in users):
-                limit = min(user.limit for user in users)
-                low = f"0 <= {value}" if nonnegative else f"{-limit!r} < {value}"
-                check = f"{check} or {value}.__class__ is float and {low} < {limit!r}"
-            self.checks.append(check)
+            whole = f"{value}.__class__ is int and {_within(value, nonnegative)}"
+            if all(user.definition.whole for user in users):
+                self.checks.append(whole)
+                continue
+            limit = min(user.limit for user in users)
+            low = f"{value} >= 0" if nonnegative else f"{value} > {-limit!r}"
+            floating = f"{value}.__class__ is float and {low} and {value} < {limit!r}"
+            self.checks.append(f"{whole} or {floating}")
 
     def _value(self, each: Kept) -> str:
         if each.definition.instrument == "counter":
@@ -285,6 +286,12 @@ _FITS: Final = {
     "number": "{0}.__class__ is float and -inf < {0} < inf",
     "bool": "{0}.__class__ is bool",
 }
+
+
+def _within(value: str, nonnegative: bool) -> str:
+    # Comparing with a small number is much cheaper than with a great one.
+    low = f"{value} >= 0" if nonnegative else f"({value} >= 0 or {value} >= {-WHOLE_LIMIT})"
+    return f"{low} and {value} <= {WHOLE_LIMIT}"
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
