@@ -58,8 +58,8 @@ _log: Final = logging.getLogger("heliograph.otel")
 _numbers: Final = itertools.count(1)
 # Our choice: how often open spans are looked at where no collection of metrics does it.
 _TICK: Final = 60.0
-# Our choice: the process's exit takes 3 s at most, and the interpreter needs some of them.
-_EXIT_TIMEOUT: Final = 2.5
+# Our choice: the process's exit takes 3 s at most, and the interpreter needs some of them too.
+_EXIT_TIMEOUT: Final = 2.0
 
 
 class Bridge:

@@ -44,8 +44,9 @@ class OtlpHttpAdapter(HTTPAdapter):
 
     answer: Answer | None = None
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signal: Signal, certificate_file: str | None) -> None:
         self._signal = signal
+        self._trusted = certificate_file
         self._sockets = _Sockets()
         super().__init__(pool_connections=1, pool_maxsize=1)
 
@@ -70,7 +71,13 @@ class OtlpHttpAdapter(HTTPAdapter):
         deadline = time.monotonic() + (timeout if isinstance(timeout, (int, float)) else 10.0)
         try:
             response = super().send(
-                request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+                request,
+                stream=True,
+                timeout=timeout,
+                # The session would let REQUESTS_CA_BUNDLE win over the file that was chosen.
+                verify=self._trusted or verify,
+                cert=cert,
+                proxies=proxies,
             )
             with response:
                 body = _read(response, deadline)

@@ -180,7 +180,7 @@ def make_sender(signal: Signal, to: Destination, user_agent: str) -> Sender:
     else:
         from heliograph.otel.http_transport import OtlpHttpAdapter
 
-        adapter = OtlpHttpAdapter(signal)
+        adapter = OtlpHttpAdapter(signal, to.certificate_file)
         _mount(session, adapter)
     exporter = _EXPORTERS[signal](
         endpoint=url,

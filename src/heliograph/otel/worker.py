@@ -121,6 +121,7 @@ class Worker:
         self._ending = threading.Event()
         self._limit = self._most
         self._failures = 0
+        self._lost = 0
         self.exported = 0
         self.error: str | None = None
         self._thread = threading.Thread(
@@ -218,7 +219,7 @@ class Worker:
 
     def _drain(self, order: Order | None) -> tuple[Outcome, float]:
         self.source.gather()
-        goal = self.source.mark()
+        goal, lost = self.source.mark(), self._lost
         refused = 0
         while self.source.released() < goal and not self._ending.is_set():
             if order is not None and time.monotonic() >= order.deadline:
@@ -238,7 +239,7 @@ class Worker:
                     return "failed", self._backoff.after(self._failures)
             elif answer.verdict is Verdict.DELIVERED:
                 refused = 0
-        return "failed" if refused or self.away else "ok", self._delay
+        return "ok" if self._lost == lost else "failed", self._delay
 
     def _wait_within(self, order: Order, seconds: float) -> bool:
         if time.monotonic() + seconds >= order.deadline:
@@ -265,7 +266,7 @@ class Worker:
             source.release(count)
             self.exported += count - min(answer.rejected, count)
             if answer.rejected:
-                source.drop("rejected", min(answer.rejected, count))
+                self._lose("rejected", min(answer.rejected, count))
                 self.error = answer.text or "the collector rejected a part of a batch"
             return
         self.error = answer.text
@@ -275,12 +276,16 @@ class Worker:
                 return
             # As small as can be: it is this item that can't be sent.
             source.release(count)
-            source.drop("unencodable", count)
+            self._lose("unencodable", count)
             return
         self._failures += 1
         if answer.verdict is Verdict.REFUSED:
             source.release(count)
-            source.drop("refused", count)
+            self._lose("refused", count)
+
+    def _lose(self, reason: str, count: int) -> None:
+        self.source.drop(reason, count)
+        self._lost += count
 
 
 def _suppressed() -> AbstractContextManager[None]:
