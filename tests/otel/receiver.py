@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-import rotel
+import rotel  # type: ignore[import-untyped]  # it has no annotations
 
 from heliograph.apps.collect import Address, Batch, Log, Metric, Receiver, Span
 

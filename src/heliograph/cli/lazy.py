@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LazyCommand", "LazyGroup", "RootGroup"]
 
-_EXTRAS: Final = ("click", "rich", "yaml")
+# What is imported -> what that is called, and the extras that bring it.
+_EXTRAS: Final = {
+    "click": ("click", "cli"),
+    "google": ("opentelemetry-proto", "cli,otel"),
+    "grpc": ("grpcio", "cli,otel-grpc"),
+    "opentelemetry": ("opentelemetry-proto", "cli,otel"),
+    "rich": ("rich", "cli"),
+    "yaml": ("PyYAML", "cli"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +127,10 @@ def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
     """The exit code and the lines for an error that is the user's to mend, None for our own."""
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if package in _EXTRAS:
-        needed = "PyYAML" if package == "yaml" else package
-        return ExitCode.INVALID, [f'this command needs {needed}: pip install "heliograph[cli]"']
+        needed, extras = _EXTRAS[package]
+        return ExitCode.INVALID, [
+            f'this command needs {needed}: pip install "heliograph[{extras}]"'
+        ]
     # Whoever raised one of these has imported its module.
     if (faults := _faults(error)) is not None:
         return ExitCode.INVALID, faults

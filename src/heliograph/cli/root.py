@@ -15,6 +15,9 @@ _COMMANDS: Final = {
     "catalog": LazyCommand(
         "heliograph.cli.catalog:catalog", "Write, read, check and compare catalogs"
     ),
+    "collect": LazyCommand(
+        "heliograph.cli.collect:collect", "Receive what OpenTelemetry sends, and show it"
+    ),
     "completion": LazyCommand(
         "heliograph.cli.completion:completion", "Print the completion script for a shell"
     ),
