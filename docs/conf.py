@@ -47,10 +47,10 @@ nitpick_ignore_regex = [
 ]
 
 
-def mark_examples(
-    _app: Sphinx, _what: str, _name: str, _of: object, _options: Any, lines: list[str]
+def prepare_docstring(
+    _app: Sphinx, what: str, _name: str, _of: object, _options: Any, lines: list[str]
 ) -> None:
-    """Make indented examples in docstrings literal blocks: they are written without the `::`."""
+    """Make indented examples literal blocks, as they are written without the `::`."""
     marked: list[str] = []
     for number, line in enumerate(lines):
         above = lines[number - 1] if number else ""
@@ -58,11 +58,12 @@ def mark_examples(
         if line.startswith("    ") and not above.strip() and re.match(r"[^\s*.-]", text_above):
             marked += ["::", ""]
         marked.append(line)
-    lines[:] = marked
+    # Of an attribute's first line napoleon takes what stands before a colon for its type.
+    lines[:] = ["", *marked] if what in {"attribute", "data", "property"} else marked
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the above with Sphinx."""
     # Before napoleon, which comes at 500 and leaves no indentation as it was.
-    app.connect("autodoc-process-docstring", mark_examples, priority=400)
+    app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
     return {"parallel_read_safe": True}
