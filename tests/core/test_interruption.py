@@ -22,7 +22,7 @@ import pytest
 from heliograph import HandlerNotFoundError, Observation, Telemetry
 from heliograph import telemetry as core
 
-NAMES = ("a.a", "a.b", "a.c", "never.attached")
+NAMES = ("a.a", "a.b", "a.c", "a.new", "never.attached")
 
 
 class Scene:
@@ -169,3 +169,61 @@ def test_both_writes_have_their_effect(write: str, interruption: str) -> None:
         if not interruption.startswith("detach what"):
             assert scene.expected() == expected
     assert step > 10
+
+
+class Interrupting(str):
+    """An event name that acts when it is looked up, once; the trace function's work undisguised."""
+
+    __slots__ = ("__dict__",)
+    act: Callable[[], object]
+    after = 0
+
+    def __hash__(self) -> int:
+        self.after -= 1
+        if self.after == 0:
+            self.act()
+        return super().__hash__()
+
+    __eq__ = str.__eq__
+
+
+@pytest.mark.parametrize("lookup", range(1, 12))
+@pytest.mark.parametrize("interruption", ["attach", "detach another", "observe", "release"])
+@pytest.mark.parametrize("write", ["attach", "observe"])
+def test_a_name_that_interrupts_its_own_lookup(write: str, interruption: str, lookup: int) -> None:
+    scene = Scene()
+    # It is the dispatcher's own key, since it is the first one of its event.
+    name = Interrupting("a.new")
+    name.act = functools.partial(INTERRUPTIONS[interruption], scene)
+    scene.attach("host", name)
+
+    name.after = lookup
+    WRITES[write](scene) if write == "observe" else scene.attach("new", name)
+    name.after = 0
+
+    scene.check()
+
+
+def test_an_id_that_attaches_another_handler_when_it_is_looked_up() -> None:
+    scene = Scene()
+
+    class Id:
+        calls = 0
+
+        def __hash__(self) -> int:
+            self.calls += 1
+            # The first call asks whether the id is hashable; the second one comes while writing.
+            if self.calls == 2:
+                scene.attach("nested", "a.a", "a.c")
+            return 1
+
+        def __repr__(self) -> str:
+            return "Id()"
+
+    handler_id = Id()
+    scene.telemetry.attach_many(
+        handler_id, ["a.a", "a.b"], lambda *_: scene.heard.append(handler_id)
+    )
+
+    scene.check()
+    assert scene.expected()["a.a"] == ["Id()", "first", "nested", "watcher"]

@@ -9,8 +9,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+
+import heliograph.typing
 
 USAGE = Path(__file__).parents[1] / "data" / "typing" / "core.py"
 ROOT = Path(__file__).parents[2]
@@ -69,3 +72,8 @@ def test_a_checker_takes_what_is_right_and_refuses_what_is_wrong(
 
     assert {line: found[line] for line in found.keys() - expected} == {}
     assert {line: lines[line - 1] for line in expected - found.keys()} == {}
+
+
+@pytest.mark.parametrize("call", [heliograph.typing.Execute, heliograph.typing.OpenSpan])
+def test_what_is_public_can_be_read_at_run_time(call: type) -> None:
+    assert get_type_hints(call.__call__, {**vars(heliograph), **vars(heliograph.typing)})
