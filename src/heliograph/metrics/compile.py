@@ -191,7 +191,7 @@ class _Writer:
         return self._variable(("tag", tag.key, tag.type, tag.required), read, check)
 
     def _error(self, number: int, table: Table) -> str:
-        sources = table.definition.errors.get(self.event, ())
+        sources = table.definition.errors.get(self.event)
         if not sources:
             return "None"
         self.names[f"error_{number}"] = table.error
@@ -199,8 +199,7 @@ class _Writer:
         wanted = ("error", sources)
         if len(sources) > 1 or wanted in self.variables:
             return self._variable(wanted, call)
-        key, _ = sources[0]
-        known = self._variable(wanted, f"metadata.get({key!r})")
+        known = self._variable(wanted, f"metadata.get({sources[0][0]!r})")
         none = f"{known} is None or {known}.__class__ is Ok"
         self.reads.append(f"{known} = None if {none} else {call}")
         return known

@@ -371,7 +371,7 @@ class _Making:
     ) -> None:
         self.shown = _shown(name)
         self.name = name
-        self.instrument = instrument
+        self.instrument: Instrument = instrument
         self.text(name, "name")
         segments = name.split(".")
         if not all(segments) or not name.isascii() or not name.isprintable() or " " in name:

@@ -49,11 +49,12 @@ class ExponentialBuckets:
     __slots__ = ("counts", "high", "low", "max_size", "scale", "zeros")
 
     def __init__(self, max_size: int = MAX_SIZE, max_scale: int = MAX_SCALE) -> None:
-        self.max_size = max_size
-        self.scale = max_scale
-        self.zeros = 0
+        self.max_size: int = max_size
+        self.scale: int = max_scale
+        self.zeros: int = 0
         self.counts: dict[int, int] = {}
-        self.low = self.high = 0
+        self.low: int = 0
+        self.high: int = 0
 
     def add(self, value: float) -> None:
         """Count a finite value that is not negative."""

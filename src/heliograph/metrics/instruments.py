@@ -104,12 +104,13 @@ class Kept:
         self.position = position
         self.at = at
         self.place = self.shelf = 0  # which of its table's instruments, and where its shelf is
-        self.name = f"{position}"
+        self.name: str = f"{position}"
         factor = definition.factor
-        self.times, self.by = factor.numerator, factor.denominator
-        self.nonnegative = definition.instrument == "sum" and definition.monotonic
+        self.times: int = factor.numerator
+        self.by: int = factor.denominator
+        self.nonnegative: bool = definition.instrument == "sum" and definition.monotonic
         # A float below the limit is finite in the metric's unit too.
-        self.limit = inf if factor <= 1 else float_info.max / float(factor)
+        self.limit: float = inf if factor <= 1 else float_info.max / float(factor)
 
     # -- Measurements -----------------------------------------------------------------------------
 

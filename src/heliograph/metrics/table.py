@@ -91,15 +91,18 @@ class Table:
         self.exemplar = exemplar
         self.kept: list[Kept] = []
         at = OWN
-        for position, definition in definitions:
-            each = make(definition, position, at, records.get(definition))
+        for position, one in definitions:
+            each = make(one, position, at, records.get(one))
             each.place = len(self.kept)
             each.shelf = 2 + len([other for other in self.kept if other.shelved])
             at += each.entries
             self.kept.append(each)
-        self.definition = definition
-        self.limit = definition.cardinality_limit
-        self.tags = (*definition.tags, _ERROR_TAG) if definition.errors else definition.tags
+        definition = self.kept[0].definition
+        self.definition: Definition = definition  # for what all have in common
+        self.limit: int = definition.cardinality_limit
+        self.tags: tuple[Tag, ...] = (
+            (*definition.tags, _ERROR_TAG) if definition.errors else definition.tags
+        )
         self.rows: dict[object, Row] = {}
         self.overflow: Row | None = None
         self.since: int | None = None

@@ -56,6 +56,7 @@ class Reporter(Protocol):
 
     def read(self) -> Reported:
         """What was counted so far; metrics without any series may be left out."""
+        ...
 
     def close(self) -> None:
         """Take no more events, and leave no handler behind."""
