@@ -86,7 +86,10 @@ class ActiveSpan(SpanTypes[SM, SD]):
     def metadata(self) -> SD:
         """What `stop` or `exception` will carry; begins as a copy of the start metadata."""
         if self._metadata is None:
-            self._metadata = {**self._given, SPAN_CONTEXT: self.context}
+            if self._announced is not None:
+                self._metadata = self._announced.copy()
+            else:
+                self._metadata = {**self._given, SPAN_CONTEXT: self.context}
         return self._metadata  # type: ignore[return-value]  # as above
 
     @property
@@ -147,7 +150,10 @@ class ActiveSpan(SpanTypes[SM, SD]):
     def _closing(self) -> Mapping[str, Any]:
         """Return what the event at the end carries."""
         if self._metadata is not None:
-            return {**self._metadata, SPAN_CONTEXT: self.context}
+            # A copy, since the body may have kept the dict, and handlers may keep what they get.
+            metadata = self._metadata.copy()
+            metadata[SPAN_CONTEXT] = self._context
+            return metadata
         if self._announced is not None:
             return self._announced  # handlers change nothing, so that it is as good as a copy
         return {**self._given, SPAN_CONTEXT: self.context}

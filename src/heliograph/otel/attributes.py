@@ -68,11 +68,17 @@ class Extractor:
             absent or None adds nothing.
         retake: `retake(found, metadata, known)` adds those of the metadata that are not the same
             objects as in `known`.
+        take_latest: `take_latest(found, metadata, known)` adds those of the metadata, and of
+            `known` what the metadata lack or have in no usable form.
+        measured: Whether there are attributes that come from measurements.
     """
 
-    __slots__ = ("_limits", "retake", "take")
+    __slots__ = ("_limits", "measured", "retake", "take", "take_latest")
+    _limits: AttributeLimits
+    measured: bool
     take: Callable[[Attributes, Mapping[str, Any], Mapping[str, Any]], None]
     retake: Callable[[Attributes, Mapping[str, Any], Mapping[str, Any]], None]
+    take_latest: Callable[[Attributes, Mapping[str, Any], Mapping[str, Any]], None]
 
     def __init__(
         self,
@@ -104,10 +110,11 @@ class Extractor:
             ]
 
         measured, told = chosen(event.measurements), chosen(event.metadata)
+        self.measured = bool(measured)
         names: dict[str, Any] = {
-            "all_plain": _all_plain,
             "convert": self._convert,
             "isfinite": isfinite,
+            "all_plain": _all_plain,
         }
         taking = ["def take(found, measurements, metadata):"]
         for source, steps in (("measurements", measured), ("metadata", told)):
@@ -117,17 +124,25 @@ class Extractor:
                 taking.append(f"    value = get({key!r})")
                 taking += self._lines("    ", attribute, names)
         retaking = ["def retake(found, metadata, known):"]
-        retaking.append("    get, before = metadata.get, known.get")
+        latest = ["def take_latest(found, metadata, known):"]
+        for lines in (retaking, latest):
+            lines.append("    get, before = metadata.get, known.get")
         for key, attribute in told:
             retaking.append(f"    value = get({key!r})")
             retaking.append(f"    if value is not before({key!r}):")
             retaking += self._lines("        ", attribute, names)
-        source = "\n".join([*taking, "    return", *retaking, "    return"])
+            latest.append(f"    value = get({key!r})")
+            latest.append(f"    if value is None: value = before({key!r})")
+            latest += self._lines("    ", attribute, names, f"before({key!r})")
+        source = "\n".join([*taking, "    return", *retaking, *latest])
         # Made of the catalog's names, each as a literal, and of nothing else.
         exec(compile(source, f"<attributes of {event.name}>", "exec"), names)  # noqa: S102
         self.take, self.retake = names["take"], names["retake"]
+        self.take_latest = names["take_latest"]
 
-    def _lines(self, indent: str, attribute: Attribute, names: dict[str, Any]) -> list[str]:
+    def _lines(
+        self, indent: str, attribute: Attribute, names: dict[str, Any], fallback: str = "None"
+    ) -> list[str]:
         """Return the lines that add one attribute from `value`."""
         converter = f"convert_{len(names)}"
         names[converter] = _converter(attribute)
@@ -139,13 +154,17 @@ class Extractor:
             f"{indent}if {plainly.format(**limits)}:",
             f"{indent}    found[{name!r}] = {plain_value}",
             f"{indent}elif value is not None:",
-            f"{indent}    convert(found, {name!r}, value, {converter})",
+            f"{indent}    convert(found, {name!r}, value, {converter}, {fallback})",
         ]
 
-    def _convert(self, found: Attributes, name: str, value: object, convert: _Convert) -> None:
+    def _convert(
+        self, found: Attributes, name: str, value: object, convert: _Convert, fallback: object
+    ) -> None:
         try:
             result, cut = convert(value, self._limits)
         except Exception:  # noqa: BLE001 - the value's own methods may do anything; it is left out
+            if fallback is not None and fallback is not value:
+                self._convert(found, name, fallback, convert, None)
             return
         found[name] = result
         if cut:

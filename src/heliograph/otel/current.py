@@ -11,7 +11,8 @@ right, and no token is ever detached.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
@@ -20,9 +21,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status, StatusCode
 
-from heliograph.catalog.exported import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
+from heliograph.catalog.exported import (
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+    TRUNCATED,
+)
 from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
-from heliograph.spans import now
+from heliograph.spans import EMPTY, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,26 +40,40 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind
 
-    from heliograph.otel.attributes import Attributes
+    from heliograph.otel.attributes import Attributes, Extractor
 
-__all__ = ["CoveringSpan", "GivenSpan", "OwnSpan", "Settings"]
+__all__ = ["CoveringSpan", "GivenSpan", "Operation", "OwnSpan"]
 
 
 class CoveringSpan(trace.Span):
-    """A span that knows which context it covers."""
+    """A span that knows which context it covers.
 
-    left_behind: bool
-    """Whether it ended elsewhere, so that some context still has it."""
+    Attributes:
+        start_time: Nanoseconds since the epoch.
+        metadata: What its start event carried.
+        previous: The context that it covers.
+        current: The context in which it is the current span.
+        token: What putting that context into place returned.
+        left_behind: Whether it ended elsewhere, so that some context still has it.
+    """
+
     start_time: int
-    """Nanoseconds since the epoch."""
     metadata: Mapping[str, Any]
-    """What its start event carried."""
-    current: Context
-    """The context in which it is the current span."""
     previous: Context
-    """The context before that."""
-    mark: Token[None]
-    """Made where it started."""
+    current: Context
+    token: Token[Context]
+    left_behind: bool
+
+    def collect(self, found: Attributes, at_start: Extractor, metadata: Mapping[str, Any]) -> None:
+        """Add the attributes of the start event that are not exported already.
+
+        Args:
+            found: Where to.
+            at_start: What takes them.
+            metadata: What the event at the end carried, which may say otherwise.
+        """
+        if metadata is not self.metadata:
+            at_start.retake(found, metadata, self.metadata)
 
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes that are known to be well-formed, and end."""
@@ -63,23 +83,76 @@ class CoveringSpan(trace.Span):
         return trace.get_current_span(self.previous).get_span_context()
 
 
-class Settings:
-    """What all spans of one scope have in common."""
+class Operation:
+    """What all spans of one kind have in common.
 
-    __slots__ = ("limits", "most", "on_end", "resource", "scope")
+    Args:
+        name: The spans' name.
+        kind: Their kind.
+        at_start: What takes attributes from their start event.
+        resource: The process.
+        scope: Their catalog.
+        limits: The SDK's limits.
+        on_end: Gets each one when it ends.
+    """
+
+    __slots__ = ("at_start", "kind", "limits", "most", "name", "on_end", "resource", "scope")
+    at_start: Extractor
+    kind: SpanKind
+    limits: SpanLimits
+    most: int
+    name: str
+    on_end: Callable[[ReadableSpan], None]
+    resource: Resource
+    scope: InstrumentationScope
 
     def __init__(
         self,
+        name: str,
+        kind: SpanKind,
+        at_start: Extractor,
         resource: Resource,
         scope: InstrumentationScope,
         limits: SpanLimits,
         on_end: Callable[[ReadableSpan], None],
     ) -> None:
+        self.name = name
+        self.kind = kind
+        self.at_start = at_start
         self.resource = resource
         self.scope = scope
         self.limits = limits
-        self.most = limits.max_span_attributes
+        self.most = (
+            sys.maxsize if limits.max_span_attributes is None else limits.max_span_attributes
+        )
         self.on_end = on_end
+
+    def open(
+        self,
+        context: SpanContext,
+        parent: SpanContext | None,
+        attributes: Attributes | None,
+        start_time: int,
+    ) -> OwnSpan:
+        """Start a span.
+
+        Args:
+            context: Its own.
+            parent: Its parent's, if it has one.
+            attributes: Those at the start; None if they can wait until they are wanted.
+            start_time: Nanoseconds since the epoch.
+        """
+        span = OwnSpan()
+        span._operation = self
+        span._name = self.name
+        span._context = context
+        span._parent = parent
+        span._attributes = attributes
+        span._events = span._links = ()
+        span._status = _UNSET
+        span._ended = span.left_behind = False
+        span.start_time = start_time
+        return span
 
 
 class OwnSpan(CoveringSpan):
@@ -95,42 +168,28 @@ class OwnSpan(CoveringSpan):
         "_context",
         "_ended",
         "_events",
-        "_kind",
         "_links",
         "_name",
+        "_operation",
         "_parent",
-        "_settings",
         "_status",
         "current",
         "left_behind",
-        "mark",
         "metadata",
         "previous",
         "start_time",
+        "token",
     )
-
-    def __init__(
-        self,
-        settings: Settings,
-        name: str,
-        context: SpanContext,
-        parent: SpanContext | None,
-        kind: SpanKind,
-        attributes: Attributes,
-        start_time: int,
-    ) -> None:
-        self._settings = settings
-        self._name = name
-        self._context = context
-        self._parent = parent
-        self._kind = kind
-        self._attributes: Any = attributes
-        self._events: BoundedList[SpanEvent] | None = None
-        self._links: BoundedList[Link] | None = None
-        self._status: Status | None = None
-        self._ended = False
-        self.start_time = start_time
-        self.left_behind = False
+    # No __init__: `Operation.open` fills the slots, which is faster than a constructor.
+    _operation: Operation
+    _name: str
+    _context: SpanContext
+    _parent: SpanContext | None
+    _attributes: Attributes | BoundedAttributes | None
+    _events: BoundedList[SpanEvent] | tuple[()]
+    _links: BoundedList[Link] | tuple[()]
+    _status: Status
+    _ended: bool
 
     def get_span_context(self) -> SpanContext:
         """Its own context, or that of the covered span once it has been left behind."""
@@ -157,22 +216,46 @@ class OwnSpan(CoveringSpan):
         present = self._attributes
         if isinstance(present, BoundedAttributes):
             return present
-        limits = self._settings.limits
+        limits = self._operation.limits
         self._attributes = bounded = BoundedAttributes(
             limits.max_span_attributes,
-            present,
+            self._at_start() if present is None else present,
             immutable=False,
             max_value_len=limits.max_span_attribute_length,
         )
         return bounded
 
+    def _at_start(self) -> Attributes:
+        """Take the attributes of the start event after all."""
+        found: Attributes = {}
+        try:
+            self._operation.at_start.take(found, EMPTY, self.metadata)
+        except Exception:  # noqa: BLE001, S110 - a hostile mapping is not the application's fault
+            pass
+        return found
+
+    def collect(self, found: Attributes, at_start: Extractor, metadata: Mapping[str, Any]) -> None:
+        """Add the attributes of the start event that are not among the span's own already."""
+        if self._attributes is not None:
+            super().collect(found, at_start, metadata)
+            return
+        try:
+            at_start.take_latest(found, metadata, self.metadata)
+        except BaseException:
+            self._attributes = self._at_start()
+            raise
+
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes that are known to be well-formed, and end."""
         present = self._attributes
-        if type(present) is dict:
-            present.update(attributes)
-        else:
-            self.set_attributes(attributes)
+        if present is None:
+            self._attributes = attributes
+        elif not self._ended:
+            _keep_cut(present, attributes)
+            if isinstance(present, BoundedAttributes):
+                self.set_attributes(attributes)
+            else:
+                present.update(attributes)
         self.end(end_time)
 
     def add_event(
@@ -181,8 +264,8 @@ class OwnSpan(CoveringSpan):
         """Add a span event."""
         if self._ended:
             return
-        limits = self._settings.limits
-        if self._events is None:
+        limits = self._operation.limits
+        if not isinstance(self._events, BoundedList):
             self._events = BoundedList(limits.max_events)
         bounded = BoundedAttributes(
             limits.max_event_attributes, attributes, max_value_len=limits.max_attribute_length
@@ -193,8 +276,8 @@ class OwnSpan(CoveringSpan):
         """Link to another span."""
         if self._ended:
             return
-        limits = self._settings.limits
-        if self._links is None:
+        limits = self._operation.limits
+        if not isinstance(self._links, BoundedList):
             self._links = BoundedList(limits.max_links)
         bounded = BoundedAttributes(
             limits.max_link_attributes, attributes, max_value_len=limits.max_attribute_length
@@ -208,7 +291,7 @@ class OwnSpan(CoveringSpan):
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; `OK` is final, and `UNSET` changes nothing, as in the SDK."""
-        if self._ended or (self._status is not None and self._status.status_code is StatusCode.OK):
+        if self._ended or self._status.status_code is StatusCode.OK:
             return
         if isinstance(status, StatusCode):
             status = Status(status, description)
@@ -236,38 +319,66 @@ class OwnSpan(CoveringSpan):
         if self._ended:
             return
         self._ended = True
-        settings = self._settings
-        if settings.most is not None and len(self._attributes) > settings.most:
-            self._bounded()
-        settings.on_end(
+        operation = self._operation
+        attributes = self._attributes
+        if attributes is None:
+            self._attributes = attributes = self._at_start()
+        if len(attributes) > operation.most:
+            attributes = self._bounded()
+        operation.on_end(
             ReadableSpan(
                 self._name,
                 self._context,
                 self._parent,
-                settings.resource,
-                self._attributes,
-                self._events or (),
-                self._links or (),
-                self._kind,
+                operation.resource,
+                attributes,
+                self._events,
+                self._links,
+                operation.kind,
                 None,
-                self._status or _UNSET,
+                self._status,
                 self.start_time,
                 now()[1] if end_time is None else end_time,
-                settings.scope,
+                operation.scope,
             )
         )
 
 
-_UNSET = Status()
+_UNSET: Final = Status()
+
+
+def _keep_cut(present: Mapping[str, Any], attributes: Attributes) -> None:
+    """Let `heliograph.truncated` name what was cut at the start as well."""
+    if TRUNCATED in attributes and TRUNCATED in present:
+        attributes[TRUNCATED] = tuple(dict.fromkeys((*present[TRUNCATED], *attributes[TRUNCATED])))
 
 
 class GivenSpan(CoveringSpan):
     """A span of the application's own tracer provider, which does all the work."""
 
-    __slots__ = ("current", "inner", "left_behind", "mark", "metadata", "previous", "start_time")
+    __slots__ = (
+        "current",
+        "inner",
+        "left_behind",
+        "metadata",
+        "previous",
+        "start_time",
+        "started_with",
+        "token",
+    )
+    inner: trace.Span
+    started_with: Attributes
 
-    def __init__(self, inner: trace.Span, start_time: int) -> None:
+    def __init__(self, inner: trace.Span, attributes: Attributes, start_time: int) -> None:
+        """Wrap a span.
+
+        Args:
+            inner: The provider's.
+            attributes: What it was started with.
+            start_time: Nanoseconds since the epoch.
+        """
         self.inner = inner
+        self.started_with = attributes
         self.start_time = start_time
         self.left_behind = False
 
@@ -286,6 +397,7 @@ class GivenSpan(CoveringSpan):
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes to the inner span, and end it."""
         if attributes:
+            _keep_cut(self.started_with, attributes)
             self.inner.set_attributes(attributes)
         self.inner.end(end_time)
 

@@ -16,9 +16,8 @@ import os
 import threading
 import weakref
 from collections import Counter
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import attach, get_current
@@ -27,6 +26,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -41,7 +41,7 @@ from heliograph import Error, Ok, default
 from heliograph.catalog.exported import ORPHAN, error_type, span_attributes
 from heliograph.catalog.model import ERROR_TYPE
 from heliograph.otel.attributes import AttributeLimits, Extractor
-from heliograph.otel.current import GivenSpan, OwnSpan, Settings
+from heliograph.otel.current import GivenSpan, Operation
 from heliograph.otel.exceptions import encodable, message_of
 from heliograph.plain import Limits as PlainLimits
 from heliograph.plain import plain, rendered
@@ -58,15 +58,14 @@ if TYPE_CHECKING:
 
     from heliograph import Telemetry
     from heliograph.catalog import Catalog
-    from heliograph.catalog.model import Document, EventSpec, SpanSpec
+    from heliograph.catalog.model import EventSpec, SpanSpec
     from heliograph.otel.attributes import Attributes
     from heliograph.otel.current import CoveringSpan
     from heliograph.otel.logs import LogBridge
+    from heliograph.typing import Handler
 
 __all__ = ["OpenSpanLimits", "OwnTracing", "SpanBridge"]
 
-# Set where a span starts; its token can be given back in that very context only.
-_mark: Final[ContextVar[None]] = ContextVar("heliograph.otel.mark")
 _KINDS: Final = {kind.name.lower(): kind for kind in SpanKind}
 _DESCRIPTION: Final = PlainLimits(depth=2, items=8, text=256, nodes=32)
 
@@ -157,11 +156,11 @@ class SpanBridge:
     def attach(self) -> None:
         """Begin: spans that start from now on are made."""
         for document in self._catalog.documents:
-            make = self._maker(document)
+            scope = InstrumentationScope(document.name, document.version, document.schema_url)
             for spec in document.spans.values():
                 if spec.deprecated is not None and spec.deprecated.renamed_to in document.spans:
                     continue
-                self._attach(spec, make)
+                self._attach(spec, scope)
 
     def detach(self) -> None:
         """End: nothing is listened to any more, and spans still open end as orphans."""
@@ -188,21 +187,19 @@ class SpanBridge:
 
     # -- One catalog, one span --------------------------------------------------------------------
 
-    def _maker(self, document: Document) -> _Maker:
-        if self._own is not None:
-            scope = InstrumentationScope(document.name, document.version, document.schema_url)
-            return _own_maker(self._own, scope)
-        provider = self._provider or trace.get_tracer_provider()
-        return _given_maker(
-            provider.get_tracer(document.name, document.version, document.schema_url)
-        )
-
-    def _attach(self, spec: SpanSpec, make: _Maker) -> None:
+    def _attach(self, spec: SpanSpec, scope: InstrumentationScope) -> None:
         attributes = span_attributes(spec)
         limits = self._attribute_limits
         at_start = Extractor(spec.start, attributes, limits)
+        name, kind = spec.span_name or spec.name, _KINDS[spec.kind]
+        if self._own is not None:
+            make = _own_maker(self._own, name, kind, at_start, scope)
+        else:
+            provider = self._provider or trace.get_tracer_provider()
+            tracer = provider.get_tracer(scope.name, scope.version, scope.schema_url)
+            make = _given_maker(tracer, name, kind, at_start)
         known = {each.name for each in attributes if each.at_start}
-        start = _starter(self, spec, make, at_start)
+        start = _starter(self, spec, make)
         stop = _ender(
             self, spec, spec.stop, at_start, Extractor(spec.stop, attributes, limits, known)
         )
@@ -236,69 +233,89 @@ class SpanBridge:
         opened.end(now()[1])
 
 
-_Maker = Any  # see _own_maker and _given_maker, which return functions of the same signature
+class _Maker(Protocol):
+    """Makes a span of a start event."""
+
+    def __call__(
+        self,
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        start_time: int,
+        previous: Context,
+    ) -> CoveringSpan: ...
 
 
-def _own_maker(own: OwnTracing, scope: InstrumentationScope) -> _Maker:
-    settings = Settings(own.resource, scope, own.limits, own.on_end)
-    ids, sampler = own.ids, own.sampler
+def _own_maker(
+    own: OwnTracing, name: str, kind: SpanKind, at_start: Extractor, scope: InstrumentationScope
+) -> _Maker:
+    open_span = Operation(name, kind, at_start, own.resource, scope, own.limits, own.on_end).open
+    take, ids, sampler = at_start.take, own.ids, own.sampler
     new_trace_id, new_span_id = ids.generate_trace_id, ids.generate_span_id
     # What the default sampler says is known without asking it: whatever its parent has, else yes.
     asked = sampler is not DEFAULT_ON
+    # Nobody has to see the attributes before the end, where they are taken all at once.
+    eager = asked or at_start.measured
     drop, sampled = Decision.DROP, Decision.RECORD_AND_SAMPLE
 
     def make(
-        name: str, kind: SpanKind, attributes: Attributes, start_time: int, previous: Context
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        start_time: int,
+        previous: Context,
     ) -> CoveringSpan:
+        attributes: Attributes | None = None
+        if eager:
+            attributes = {}
+            take(attributes, measurements, metadata)
         parent: SpanContext | None = get_current_span(previous).get_span_context()
-        if parent is not None and parent.is_valid:
-            trace_id, flags, state = parent.trace_id, parent.trace_flags, parent.trace_state
-        else:
+        # One look instead of four properties: a span context is a tuple, by its declaration.
+        trace_id, _, _, bits, state, valid = parent or INVALID_SPAN_CONTEXT
+        if not valid:
             parent = None
             trace_id = new_trace_id()
-            flags, state = _ROOT[ids.is_trace_id_random()], None
-        recording = flags.sampled
+            bits, state = _ROOT_RANDOM if ids.is_trace_id_random() else _ROOT, None
         if asked:
             result = sampler.should_sample(previous, trace_id, name, kind, attributes, ())
             recording, state = result.decision is not drop, result.trace_state
-            flags = _FLAGS[result.decision is sampled, flags.random_trace_id]
+            bits = bits & _RANDOM | (_SAMPLED if result.decision is sampled else 0)
             attributes = dict(result.attributes or ())
-        elif parent is not None:
-            flags = _FLAGS[recording, flags.random_trace_id]
-        context = SpanContext(trace_id, new_span_id(), False, flags, state)
+        else:
+            recording = bits & _SAMPLED
+        context = SpanContext(trace_id, new_span_id(), False, _FLAGS[bits & _KNOWN], state)
         if not recording:
-            return GivenSpan(NonRecordingSpan(context), start_time)
-        return OwnSpan(settings, name, context, parent, kind, attributes, start_time)
+            return GivenSpan(NonRecordingSpan(context), {}, start_time)
+        return open_span(context, parent, attributes, start_time)
 
     return make
 
 
-_FLAGS: Final = {
-    (sampled, random): TraceFlags(
-        (TraceFlags.SAMPLED if sampled else 0) | (TraceFlags.RANDOM_TRACE_ID if random else 0)
-    )
-    for sampled in (False, True)
-    for random in (False, True)
-}
-_ROOT: Final = {random: _FLAGS[True, random] for random in (False, True)}
+_SAMPLED: Final = int(TraceFlags.SAMPLED)
+_RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
+_KNOWN: Final = _SAMPLED | _RANDOM
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(_KNOWN + 1))
+_ROOT: Final = _FLAGS[_SAMPLED]
+_ROOT_RANDOM: Final = _FLAGS[_SAMPLED | _RANDOM]
 
 
-def _given_maker(tracer: trace.Tracer) -> _Maker:
+def _given_maker(tracer: trace.Tracer, name: str, kind: SpanKind, at_start: Extractor) -> _Maker:
+    take, start_span = at_start.take, tracer.start_span
+
     def make(
-        name: str, kind: SpanKind, attributes: Attributes, start_time: int, previous: Context
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        start_time: int,
+        previous: Context,
     ) -> CoveringSpan:
-        inner = tracer.start_span(name, previous, kind, attributes, (), start_time)
-        return GivenSpan(inner, start_time)
+        attributes: Attributes = {}
+        take(attributes, measurements, metadata)
+        inner = start_span(name, previous, kind, attributes, (), start_time)
+        return GivenSpan(inner, attributes, start_time)
 
     return make
 
 
-_Handler = Any
-
-
-def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker, at_start: Extractor) -> _Handler:
-    name, exported, kind = spec.name, spec.span_name or spec.name, _KINDS[spec.kind]
-    counts, take, make_room = bridge.counts, at_start.take, bridge._make_room
+def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker) -> Handler:
+    name, counts, make_room = spec.name, bridge.counts, bridge._make_room
     table, size = bridge._table, bridge._open_limits.size
 
     def start(
@@ -309,18 +326,15 @@ def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker, at_start: Extract
             start_time = measurements.get("system_time")
             if type(start_time) is not int or not 0 <= start_time < 2**63:
                 start_time = now()[1]
-            attributes: Attributes = {}
-            take(attributes, measurements, metadata)
             previous = get_current()
-            span = make(exported, kind, attributes, start_time, previous)
+            span = make(measurements, metadata, start_time, previous)
             span.metadata = metadata
             span.previous = previous
             span.current = current = set_span_in_context(span, previous)
             if key in table or len(table) >= size:
                 make_room(key)
-            span.mark = _mark.set(None)
             table[key] = span
-            attach(current)
+            span.token = attach(current)
         except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
             counts["unreadable"] += 1
 
@@ -329,9 +343,9 @@ def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker, at_start: Extract
 
 def _ender(
     bridge: SpanBridge, spec: SpanSpec, event: EventSpec, at_start: Extractor, at_end: Extractor
-) -> _Handler:
+) -> Handler:
     name, counts, pop = spec.name, bridge.counts, bridge._table.pop
-    take, retake = at_end.take, at_start.retake
+    take = at_end.take
     failed = event is spec.exception
     results = tuple(
         (use.key, use.field.sensitive)
@@ -353,26 +367,24 @@ def _ender(
                 return
             if log is not None:
                 log(measurements, metadata, span.current)
-            # Restore by value, and only where the span is the current one; see `current`.
-            ours = get_current() is span.current
-            if ours:
-                attach(span.previous)
-            # A copy of the context in which it started looks the same; only the mark can tell.
-            try:
-                _mark.reset(span.mark)
-            except ValueError:
-                span.left_behind = True
+            token = span.token
+            var = token.var
+            if var.get() is span.current:
+                try:
+                    var.reset(token)
+                except ValueError:
+                    # A copy of the context in which it started: here it is over, there it is not.
+                    attach(span.previous)
+                    span.left_behind = True
             else:
-                span.left_behind = not ours
+                span.left_behind = True
         except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
             counts["unreadable"] += 1
             return
         attributes: Attributes = {}
         try:
             if span.is_recording():
-                if metadata is not span.metadata:
-                    # The body may have changed what the start event said.
-                    retake(attributes, metadata, span.metadata)
+                span.collect(attributes, at_start, metadata)
                 take(attributes, measurements, metadata)
                 for key, sensitive in results:
                     outcome = metadata.get(key)
