@@ -277,26 +277,36 @@ class Demo:
         self._scene("What happened", "every catalogued entry of the shop, and the toolkit's own")
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("entry", style="cyan", no_wrap=True)
-        for column in ("events", "start", "stop", "exception", "median", "longest"):
+        numbers = ["events", "start", "stop", "exception", "median", "longest"]
+        room = self.console.width - 91  # what the numbers leave for words
+        for column in numbers if room > 0 else numbers[:-1]:
             table.add_column(column, justify="right", no_wrap=True)
-        room = max(16, self.console.width - 91)  # what the other columns leave
-        table.add_column("what it is", style="dim", no_wrap=True, max_width=room)
+        if room > 0:
+            table.add_column("what it is", style="dim", no_wrap=True, max_width=room)
+        columns = len(table.columns)
+
+        def add(*cells: str, style: str = "") -> None:
+            table.add_row(*cells[:columns], style=style)
+
         counts = self.tally.counts
         for name in sorted(self.catalog.spans):
             span = self.catalog.spans[name]
             ends = [counts[f"{name}.{stage}"] for stage in ("start", "stop", "exception")]
             took = self.tally.durations[f"{name}.stop"] + self.tally.durations[f"{name}.exception"]
             times = [_milliseconds(median(took)), _milliseconds(max(took))] if took else ["", ""]
-            table.add_row(name, str(sum(ends)), *map(_count, ends), *times, span.brief)
+            add(name, str(sum(ends)), *map(_count, ends), *times, span.brief)
         for name in self.catalog.select("**"):
             spec = self.catalog.events[name]
-            own = spec.catalog == "shop"
-            if spec.span is None and (own or counts[name]):
-                style = "" if counts[name] else "dim"
-                table.add_row(name, str(counts[name]), *[""] * 5, spec.brief, style=style)
-        unknown = counts.keys() - self.catalog.events.keys()
-        for name in sorted(unknown):
-            table.add_row(name, str(counts[name]), *[""] * 5, "not in any catalog", style="yellow")
+            if spec.span is None and (spec.catalog == "shop" or counts[name]):
+                add(
+                    name,
+                    str(counts[name]),
+                    *[""] * 5,
+                    spec.brief,
+                    style="" if counts[name] else "dim",
+                )
+        for name in sorted(counts.keys() - self.catalog.events.keys()):
+            add(name, str(counts[name]), *[""] * 5, "not in any catalog", style="yellow")
         self.console.print(table)
 
     def prove(self) -> bool:
