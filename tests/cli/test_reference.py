@@ -94,6 +94,22 @@ def test_the_reference_has_every_key_of_json(
     assert list(document) == ["version", "command", *documented(reference, "command")[arguments[0]]]
 
 
+def test_every_command_has_json() -> None:
+    for path in commands(root, ""):
+        help_page = CliRunner().invoke(root, [*path.split(), "--help"], prog_name="heliograph")
+        assert "  --json" in help_page.output, path
+
+
+def test_the_reference_has_every_key_of_a_completion_script(
+    reference: str, call_json: Callable[..., Any]
+) -> None:
+    document = call_json("completion", "bash")
+
+    keys = documented(reference, "command")["completion"]
+    assert list(document) == ["version", "command", *keys]
+    assert "_HELIOGRAPH_COMPLETE=bash_complete" in document["script"]
+
+
 def test_the_reference_has_every_key_of_the_elements(
     reference: str, call_json: Callable[..., Any], folder: Path
 ) -> None:
@@ -131,3 +147,4 @@ def test_every_page_of_help_is_short_and_ends_in_examples() -> None:
         assert result.exit_code == 0, path
         assert len(result.output.splitlines()) <= 30, path
         assert "\n  Examples:\n    heliograph " in result.output, path
+        assert "\\b" not in result.output, path

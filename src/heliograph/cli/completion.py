@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from heliograph.cli.output import json_option
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from heliograph.catalog.catalog import Catalog
+    from heliograph.cli.output import Output
 
 __all__ = ["complete_catalog", "complete_event", "completion"]
 
@@ -25,8 +28,9 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@json_option
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(ctx: click.Context, shell: str, output: Output) -> None:
     """Print the completion script for a shell.
 
     It completes commands, options, and the names of catalogs and events.
@@ -34,8 +38,12 @@ def completion(ctx: click.Context, shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None  # the choice above holds no other
     root = ctx.find_root().command
-    script = found(root, {}, "heliograph", "_HELIOGRAPH_COMPLETE")
-    click.echo(script.source_template % script.source_vars())
+    source = found(root, {}, "heliograph", "_HELIOGRAPH_COMPLETE")
+    script = source.source_template % source.source_vars()
+    if output.json:
+        output.document({"shell": shell, "script": script})
+    else:
+        output.line(script)
 
 
 def complete_catalog(

@@ -183,6 +183,12 @@ def schema(ctx: click.Context, target: Path | None, check: bool, output: Output)
 
 
 _GENERATE_EPILOG: Final = """\b
+  [[tool.heliograph.catalogs]]
+  catalog = "shop.yaml"
+  python = "src/shop/events.py"
+  markdown = "docs/events.md"
+
+\b
 Examples:
   heliograph catalog generate
   heliograph catalog generate --check
@@ -194,14 +200,7 @@ Examples:
 @json_option
 @click.pass_context
 def generate(ctx: click.Context, check: bool, output: Output) -> None:
-    r"""Generate everything that the project's pyproject.toml asks for.
-
-    \b
-    [[tool.heliograph.catalogs]]
-    catalog = "shop.yaml"
-    python = "src/shop/events.py"
-    markdown = "docs/events.md"
-    """
+    """Generate everything that the project's pyproject.toml asks for, such as this."""
     from heliograph.cli.project import KINDS
 
     settings = _settings(ctx)

@@ -112,7 +112,12 @@ def _deprecated(deprecation: Deprecation | None) -> dict[str, Any] | None:
 
 def fault(found: Fault) -> dict[str, Any]:
     """A fault of a catalog that does not load."""
-    return {**_where(found.where), "message": found.message, "mend": found.mend}
+    return {
+        **_where(found.where),
+        "path": found.path,
+        "message": found.message,
+        "mend": found.mend,
+    }
 
 
 def finding(found: Finding) -> dict[str, Any]:
