@@ -24,6 +24,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -238,6 +239,8 @@ def _refuse_missing(names_or_paths: Iterable[str]) -> None:
     for each in names_or_paths:
         if is_path(each):
             # Opening it here would empty a pipe, such as the shell's <(git show v1:shop.yaml).
-            Path(each).stat()
+            status = Path(each).stat()
+            if S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), each)
             if not os.access(each, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), each)

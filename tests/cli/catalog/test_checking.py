@@ -113,6 +113,14 @@ class TestCheck:
     def test_a_missing_file_is_no_fault_of_a_catalog(self, call: Call) -> None:
         assert call("catalog", "check", "nowhere.yaml").exit_code == 4
 
+    def test_a_folder_is_no_fault_of_a_catalog(self, call: Call, folder: Path) -> None:
+        (folder / "dir.yaml").mkdir()
+
+        result = call("catalog", "check", "dir.yaml")
+
+        assert result.exit_code == 4
+        assert result.stderr == "heliograph: Is a directory: dir.yaml\n"
+
     def test_an_unreadable_file_is_no_fault_of_a_catalog(
         self, call: Call, monkeypatch: pytest.MonkeyPatch
     ) -> None:
