@@ -388,7 +388,13 @@ class Telemetry:
                 f"attach_many takes several event names, not the string {events!r}; "
                 "use attach for a single event"
             )
-        names = tuple(dict.fromkeys([check_name(name) for name in events]))
+        try:
+            given = iter(events)
+        except TypeError:
+            raise TypeError(
+                f"attach_many takes several event names, not {events!r}; give it a list of them"
+            ) from None
+        names = tuple(dict.fromkeys([check_name(name) for name in given]))
         if not names:
             raise ValueError(
                 f"attach_many: no events for handler {handler_id!r}; name at least one"

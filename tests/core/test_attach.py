@@ -274,6 +274,15 @@ class TestAttachMany:
             "use attach for a single event"
         )
 
+    def test_what_is_no_collection_is_refused(self, telemetry: Telemetry) -> None:
+        events: Any = None
+        with pytest.raises(TypeError) as caught:
+            telemetry.attach_many("h", events, ignore)
+
+        assert str(caught.value) == (
+            "attach_many takes several event names, not None; give it a list of them"
+        )
+
     def test_no_names_are_refused(self, telemetry: Telemetry) -> None:
         with pytest.raises(ValueError, match="no events for handler 'h'; name at least one"):
             telemetry.attach_many("h", [], ignore)
