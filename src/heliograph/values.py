@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""_Frozen values: how an operation ended (`Ok`, `Error`), and what is attached (`HandlerInfo`)."""
+"""Frozen values: how an operation ended (`Ok`, `Error`), and what is attached (`HandlerInfo`)."""
 
 from __future__ import annotations
 
