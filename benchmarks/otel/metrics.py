@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics: what one read of a Modbus device costs, over OpenTelemetry's instruments by hand.
 
-    python -m benchmarks.otel.metrics
-
 One read executes four events: start and stop of `modboss.read`, and of one `modboss.read_callback`
 in it. From them come nine observations, two of which are histograms'. By hand the same nine are
 `add`, `set` and `record` on instruments of the SDK. Neither side builds its dictionaries anew.
-
-A ratio is the median over rounds in which both sides take turns. "In place" means that other work
-comes before each read, as it does in a program, so that nothing is left in the processor's caches.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from time import perf_counter_ns
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -31,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
+from benchmarks.harness import Case, Rival
 from heliograph import Ok, Telemetry, metrics
 from heliograph.catalog import load
 from heliograph.metrics import Aggregate, from_catalog
@@ -39,6 +31,7 @@ from heliograph.otel.metrics import MeterBridge, sampled_span
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
+    from benchmarks.harness import Side
     from heliograph.catalog import Catalog
 
 Call = Callable[[], object]
@@ -142,18 +135,6 @@ class Emitted:
         self.e3.execute(self.m3, self.d3)
 
 
-@dataclass(frozen=True)
-class Row:
-    """Two ways to do the same, and the greatest ratio of their times that will do."""
-
-    name: str
-    ours: Call
-    theirs: Call
-    bar: float
-    sampled: bool = False
-    calls: int = 200
-
-
 def own_pipeline(catalog: Catalog) -> Call:
     """One read with metrics as `configure` keeps them."""
     telemetry = Telemetry()
@@ -193,70 +174,40 @@ def series(offered: int) -> Call:
     return place
 
 
-def rows() -> list[Row]:
-    """What is measured here."""
+def repeated(call: Call, *, sampled: bool = False) -> Side:
+    """A call as the harness takes it, in a sampled span or in none."""
+    span = NonRecordingSpan(SpanContext(1, 2, False, TraceFlags(1)))
+
+    def side(times: int) -> None:
+        with trace.use_span(span) if sampled else nullcontext():
+            for _ in repeat(None, times):
+                call()
+
+    return side
+
+
+def calls() -> tuple[Call, Call, Call]:
+    """One read: with our own pipeline, with a given provider, and by hand."""
     catalog = load("modboss")
     by_hand = ByHand(provider().get_meter("modboss", "0.2.0")).read
-    own, given = own_pipeline(catalog), given_provider(catalog)
-    return [
-        Row("metrics of one read, configure", own, by_hand, 0.08),
-        Row("the same in a sampled span, with exemplars", own, by_hand, 0.08, sampled=True),
-        Row("metrics of one read, given MeterProvider", given, by_hand, 0.35),
-        Row("the same in a sampled span", given, by_hand, 0.35, sampled=True),
-        Row("100,000 series over 1,900", series(100_000), series(1_900), 1.25, calls=5_000),
-    ]
+    return own_pipeline(catalog), given_provider(catalog), by_hand
 
 
-# -- Measuring ------------------------------------------------------------------------------------
-
-_COLD = [{"id": number, "name": f"name {number}", "tags": ["a"] * 5} for number in range(400)]
-
-
-def tight(call: Call, calls: int) -> float:
-    """Nanoseconds of a call, one after the other."""
-    begin = perf_counter_ns()
-    for _ in range(calls):
-        call()
-    return (perf_counter_ns() - begin) / calls
-
-
-def in_place(call: Call, calls: int) -> float:
-    """Nanoseconds of a call that comes after other work; the median."""
-    taken = []
-    for _ in range(min(calls, 40)):
-        json.loads(json.dumps(_COLD))
-        begin = perf_counter_ns()
-        call()
-        taken.append(perf_counter_ns() - begin)
-    return statistics.median(taken)
-
-
-def ratio(row: Row, how: Callable[[Call, int], float], rounds: int) -> tuple[float, float, float]:
-    """The median ratio, and the medians of both sides in nanoseconds."""
-    span = NonRecordingSpan(SpanContext(1, 2, False, TraceFlags(1)))
-    measured = []
-    with trace.use_span(span) if row.sampled else nullcontext():
-        for _ in range(rounds):
-            ours, theirs = how(row.ours, row.calls), how(row.theirs, row.calls)
-            measured.append((ours / theirs, ours, theirs))
-    middle = [statistics.median(column) for column in zip(*measured, strict=True)]
-    return middle[0], middle[1], middle[2]
-
-
-def main(rounds: int = 21) -> int:
-    """Print the table; 1 if a bar was missed."""
-    missed = 0
-    print(f"{'':44} {'tight loop':>10} {'in place':>9} {'bar':>5}   {'ours':>8} {'by hand':>9}")
-    for row in rows():
-        tightly, ours, theirs = ratio(row, tight, rounds)
-        placed, *_ = ratio(row, in_place, rounds)
-        missed += tightly > row.bar
-        print(
-            f"{row.name:44} {tightly:10.3f} {placed:9.3f} {row.bar:5.2f}   "
-            f"{ours:6.0f} ns {theirs:6.0f} ns"
-        )
-    return int(missed > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def cases() -> Iterator[Case]:
+    """What is measured here."""
+    own, given, by_hand = calls()
+    for sampled, span in ((False, ""), (True, ", in a sampled span")):
+        hand = repeated(by_hand, sampled=sampled)
+        for call, name, bar in ((own, "configure", 0.08), (given, "given MeterProvider", 0.35)):
+            yield Case(
+                f"metrics of one read: {name}{span}",
+                repeated(call, sampled=sampled),
+                [Rival("SDK instruments by hand", hand, bar)],
+                times=200,
+            )
+    yield Case(
+        "100,000 series offered to one metric",
+        repeated(series(100_000)),
+        [Rival("1,900 series", repeated(series(1_900)), 1.25)],
+        times=10_000,
+    )

@@ -199,7 +199,8 @@ class _Writer:
         wanted = ("error", sources)
         if len(sources) > 1 or wanted in self.variables:
             return self._variable(wanted, call)
-        known = self._variable(wanted, f"metadata.get({sources[0][0]!r})")
+        key, _ = next(iter(sources))
+        known = self._variable(wanted, f"metadata.get({key!r})")
         none = f"{known} is None or {known}.__class__ is Ok"
         self.reads.append(f"{known} = None if {none} else {call}")
         return known
