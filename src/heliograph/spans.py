@@ -108,7 +108,14 @@ class ActiveSpan(SpanTypes[SM, SD]):
         self._started = started = _monotonic_ns()
         start = self._span.start
         if start.handlers:
-            self._announced = announced = {**self._given, SPAN_CONTEXT: self.context}
+            # What the property does, without the call: this is hot as soon as somebody listens.
+            context = self._context
+            if context is None:
+                context = self._given.get(SPAN_CONTEXT)
+                if context is None:
+                    context = _next_context()
+                self._context = context
+            self._announced = announced = {**self._given, SPAN_CONTEXT: context}
             start.execute({"monotonic_time": started, "system_time": _time_ns()}, announced)
         return self
 
@@ -132,7 +139,10 @@ class ActiveSpan(SpanTypes[SM, SD]):
                         "duration": ended - self._started,
                         "monotonic_time": ended,
                     }
-                stop.execute(measurements, self._closing())
+                if self._metadata is None and self._announced is not None:
+                    stop.execute(measurements, self._announced)  # as good as a copy, see _closing
+                else:
+                    stop.execute(measurements, self._closing())
         else:
             event = self._span.exception
             if event.handlers:

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`import heliograph` as a whole process, over `python -c pass`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import repeat
+
+from benchmarks.harness import Case, Rival, Side
+
+
+def process(code: str) -> Side:
+    """Run the code in a process of its own."""
+    command = [sys.executable, "-c", code]
+
+    def side(times: int) -> None:
+        for _ in repeat(None, times):
+            subprocess.run(command, check=True)
+
+    return side
+
+
+def cases() -> Iterator[Case]:
+    """Give the case of importing."""
+    yield Case(
+        "python -c 'import heliograph'",
+        process("import heliograph"),
+        [Rival("python -c pass", process("pass"), 2.0)],
+        times=2,
+    )

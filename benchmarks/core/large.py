@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hundred thousand events and ten thousand handlers: executing one, and attaching them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from benchmarks.core.executing import calling, ignore
+from benchmarks.harness import Case, Effort, Rival, Row, measure, run
+from heliograph import Telemetry
+
+EVENTS = 100_000
+HANDLERS = 10_000
+SECOND = 1e9
+
+
+def registered(events: int, handlers: int) -> Telemetry:
+    """Make a dispatcher with so many handles, and so many handlers on the first of them."""
+    telemetry = Telemetry()
+    names = [f"benchmark.event{number}" for number in range(events)]
+    for name in names:
+        telemetry.event(name)
+    for number in range(handlers):
+        telemetry.attach(number, names[number % events], ignore)
+    return telemetry
+
+
+def rows(effort: Effort) -> Iterator[Row]:
+    """Measure the large table against a small one, and what attaching takes."""
+    events, handlers = effort.times(EVENTS), effort.times(HANDLERS)
+    # The event that is executed has one handler in both.
+    small, large = registered(10, 10), registered(events, handlers)
+    for event, what in (("benchmark.event0", "one handler"), ("benchmark.unheard", "no handler")):
+        yield from measure(
+            Case(
+                f"execute, {events:,} events, {handlers:,} handlers, {what}",
+                calling(large.execute, event),
+                [Rival("10 events", calling(small.execute, event), 1.10)],
+                times=40_000,
+            ),
+            effort,
+        )
+
+    def attach(count: int) -> None:
+        telemetry = Telemetry()
+        for number in range(count):
+            telemetry.attach(number, f"benchmark.event{number}", ignore)
+
+    def attach_to_one(count: int) -> None:
+        telemetry = Telemetry()
+        for number in range(count):
+            telemetry.attach(number, "benchmark.event", ignore)
+
+    for side, what in ((attach, "over as many events"), (attach_to_one, "all on one event")):
+        taken = median(run(side, handlers) for _ in range(min(effort.rounds, 7)))
+        yield Row(f"{handlers:,} attaches, {what}", taken, None, None, None, SECOND)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How everything here is measured, and how it is shown.
+
+A case compares something of ours with rivals: a floor written by hand, another library. All sides
+run in turns, in rounds, so that whatever else the machine does hits them alike; each round gives
+one ratio, and the median of the rounds' ratios is the case's. A side is a function of the number of
+repetitions with its own loop, `for _ in repeat(None, times)`, so that the loop's share is the same
+on every side and is not taken off. The garbage collector is off while a side runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+from time import perf_counter_ns
+
+__all__ = ["Case", "Effort", "Rival", "Row", "Side", "machine", "measure", "table"]
+
+Side = Callable[[int], object]
+"""Does what is measured so many times."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What a case is compared with, and the bar: at most so many times what this takes."""
+
+    name: str
+    side: Side
+    bar: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something of ours, and whom it is compared with.
+
+    `times` is how often a side repeats what it does in one round, at full effort: enough for ten
+    milliseconds or so, which is short beside what disturbs and long beside the clock's grain.
+    """
+
+    name: str
+    ours: Side
+    rivals: Sequence[Rival]
+    times: int = 20_000
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: `rounds` of every case, and `share` of each case's repetitions."""
+
+    rounds: int = 31
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or not 0 < self.share <= 1:
+            raise ValueError("an effort takes at least one round and a share above 0, up to 1")
+
+    def times(self, times: int) -> int:
+        """Say how many of a case's repetitions one round gets."""
+        return max(1, round(times * self.share))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. Without a rival the bar is on our own time, in nanoseconds."""
+
+    case: str
+    ours: float
+    rival: str | None
+    theirs: float | None
+    ratio: float | None
+    bar: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the bar is met."""
+        return (self.ours if self.ratio is None else self.ratio) <= self.bar
+
+    def to_json(self) -> dict[str, object]:
+        """Give everything, and the verdict."""
+        return {**asdict(self), "met": self.met}
+
+
+def run(side: Side, times: int) -> int:
+    """Return how many nanoseconds one run takes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        began = perf_counter_ns()
+        side(times)
+        return perf_counter_ns() - began
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def measure(case: Case, effort: Effort) -> Iterator[Row]:
+    """Measure a case; one row for each rival."""
+    times = effort.times(case.times)
+    sides = [case.ours, *(rival.side for rival in case.rivals)]
+    for side in sides:
+        side(1)  # what happens on first use only is not what is measured
+    taken: list[list[int]] = [[] for _ in sides]
+    for number in range(effort.rounds):
+        # Whoever comes first in a round meets colder caches, so that they take turns at that too.
+        for offset in range(len(sides)):
+            turn = (number + offset) % len(sides)
+            taken[turn].append(run(sides[turn], times))
+    ours = taken[0]
+    for rival, theirs in zip(case.rivals, taken[1:], strict=True):
+        yield Row(
+            case.name,
+            median(ours) / times,
+            rival.name,
+            median(theirs) / times,
+            median(a / b for a, b in zip(ours, theirs, strict=True)),
+            rival.bar,
+        )
+
+
+def machine(*distributions: str) -> dict[str, str]:
+    """Say on what was measured, and which versions of what."""
+    facts = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+    for name in ("heliograph", *distributions):
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "not installed"
+    return facts
+
+
+def table(title: str, rows: Iterable[Row], facts: Mapping[str, str]) -> str:
+    """Lay the rows out for reading."""
+    head = ("case", "ours", "rival", "theirs", "ratio", "bar", "verdict")
+    lines = [head, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = [title, ", ".join(f"{name} {value}" for name, value in facts.items()), ""]
+    for line in lines:
+        cells = [
+            # Names to the left, numbers to the right.
+            cell.ljust(width) if column in {0, 2, 6} else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        text.append("  ".join(cells).rstrip())
+    return "\n".join(text)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = "met" if row.met else "MISSED"
+    if row.rival is None or row.theirs is None or row.ratio is None:
+        return (row.case, _time(row.ours), "-", "-", "-", _time(row.bar), verdict)
+    return (
+        row.case,
+        _time(row.ours),
+        row.rival,
+        _time(row.theirs),
+        f"{row.ratio:.3f}",
+        f"{row.bar:.2f}",
+        verdict,
+    )
+
+
+def _time(nanoseconds: float) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.2f} {unit}"
+    return f"{nanoseconds:.0f} ns"
