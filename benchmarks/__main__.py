@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the benchmarks: `python -m benchmarks [--only core] [--json] [--check]`.
 
-Every package beside this module that has them is one part: its `TITLE` heads the table, its `DISTRIBUTIONS` are
-the libraries it compares with, its `rows(effort)` gives the lines.
+A package beside this module is one part: its `TITLE` heads the table, its `DISTRIBUTIONS` are the
+libraries it compares with, its `rows(effort)` gives the lines.
 """
 
 from __future__ import annotations

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from benchmarks.core import executing, importing, large, spanning
-from benchmarks.harness import Effort, Row, measure
+from benchmarks.harness import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.harness import Effort, Row
 
 __all__ = ["DISTRIBUTIONS", "TITLE", "rows"]
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import repeat
+from typing import TYPE_CHECKING
 
-from benchmarks.harness import Case, Rival, Side
+from benchmarks.harness import Case, Rival
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.harness import Side
 
 
 def process(code: str) -> Side:

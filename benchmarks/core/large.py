@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from statistics import median
+from typing import TYPE_CHECKING
 
 from benchmarks.core.executing import calling, ignore
-from benchmarks.harness import Case, Effort, Rival, Row, measure, run
+from benchmarks.harness import Case, Rival, Row, measure, run
 from heliograph import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.harness import Effort
 
 EVENTS = 100_000
 HANDLERS = 10_000
@@ -52,6 +57,7 @@ def rows(effort: Effort) -> Iterator[Row]:
         for number in range(count):
             telemetry.attach(number, "benchmark.event", ignore)
 
+    # However many rounds there are: seven of these are enough, they take long.
     for side, what in ((attach, "over as many events"), (attach_to_one, "all on one event")):
         taken = median(run(side, handlers) for _ in range(min(effort.rounds, 7)))
         yield Row(f"{handlers:,} attaches, {what}", taken, None, None, None, SECOND)

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from itertools import count, repeat
 from time import monotonic_ns, time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.core.executing import ignore
-from benchmarks.harness import Case, Rival, Side
+from benchmarks.core.executing import TABLE, floor, ignore
+from benchmarks.harness import Case, Rival
 from heliograph import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.harness import Side
 
 CONTEXT = "telemetry_span_context"
 
@@ -28,6 +32,7 @@ class Nothing:
 
 
 def timed_nothing(times: int) -> None:
+    """Be the floor without a handler."""
     for _ in repeat(None, times):
         monotonic_ns()
         with Nothing():
@@ -35,44 +40,41 @@ def timed_nothing(times: int) -> None:
         monotonic_ns()
 
 
-Handlers = tuple[tuple[Callable[..., object], Any], ...]
-STARTED: Handlers = ((ignore, None),)
-STOPPED: Handlers = ((ignore, None),)
 next_context = count(1).__next__
 
 
 class Written:
-    """The floor with one handler: what somebody would write who needs just this one span.
+    """The floor with a handler: what somebody would write who needs just this one span.
 
-    The same two events with the same contents, for a list of handlers that never changes.
+    The same events with the same contents, dispatched by the floor of `execute`.
     """
 
     __slots__ = ("metadata", "started")
+    started: int
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self.metadata = {**metadata, CONTEXT: next_context()}
 
-    def __enter__(self) -> Written:
+    def __enter__(self) -> Self:
         self.started = monotonic_ns()
-        measurements = {"monotonic_time": self.started, "system_time": time_ns()}
-        for handler, config in STARTED:
-            try:
-                handler("benchmark.span.start", measurements, self.metadata, config)
-            except Exception:
-                pass
+        floor(
+            "benchmark.span.start",
+            {"monotonic_time": self.started, "system_time": time_ns()},
+            self.metadata,
+        )
         return self
 
     def __exit__(self, exc_type: object, exc: object, traceback: object) -> None:
         ended = monotonic_ns()
         measurements = {"duration": ended - self.started, "monotonic_time": ended}
-        for handler, config in STOPPED:
-            try:
-                handler("benchmark.span.stop", measurements, self.metadata, config)
-            except Exception:
-                pass
+        if exc is None:
+            floor("benchmark.span.stop", measurements, self.metadata)
+        else:
+            floor("benchmark.span.exception", measurements, {**self.metadata, "reason": exc})
 
 
 def written(times: int) -> None:
+    """Be the floor with a handler."""
     metadata = {"who": "x"}
     for _ in repeat(None, times):
         with Written(metadata):
@@ -80,6 +82,7 @@ def written(times: int) -> None:
 
 
 def spanning(telemetry: Telemetry) -> Side:
+    """Open spans of one prefix with metadata that is there already."""
     span, metadata = telemetry.span, {"who": "x"}
 
     def side(times: int) -> None:
@@ -98,7 +101,9 @@ def cases() -> Iterator[Case]:
         [Rival("two clock reads, empty manager", timed_nothing, 1.60)],
     )
     heard = Telemetry()
-    heard.attach_many("h", [f"benchmark.span.{end}" for end in ("start", "stop")], ignore)
+    for end in ("start", "stop", "exception"):
+        TABLE[f"benchmark.span.{end}"] = ((ignore, None),)
+        heard.attach(end, f"benchmark.span.{end}", ignore)
     yield Case(
         "with span(...), one handler",
         spanning(heard),
