@@ -11,14 +11,13 @@ import argparse
 import importlib
 import json
 import pkgutil
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, cast
 
 import benchmarks
 from benchmarks.harness import Effort, machine, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from benchmarks.harness import Row
 
@@ -33,29 +32,21 @@ class Part(Protocol):
         """Measure, and give the lines in the order of the table."""
 
 
-def is_part(module: ModuleType | Part) -> TypeGuard[Part]:
-    """Tell whether a package can be run from here."""
-    return all(hasattr(module, name) for name in ("TITLE", "DISTRIBUTIONS", "rows"))
+def parts() -> list[str]:
+    """Find the packages that can be run from here; none is imported before it is wanted."""
+    return sorted(each.name for each in pkgutil.iter_modules(benchmarks.__path__) if each.ispkg)
 
 
-def parts() -> dict[str, Part]:
-    """Find the packages that can be run from here, by name."""
-    found: dict[str, Part] = {}
-    for each in sorted(pkgutil.iter_modules(benchmarks.__path__), key=lambda each: each.name):
-        if each.ispkg:
-            module = importlib.import_module(f"benchmarks.{each.name}")
-            if is_part(module):
-                found[each.name] = module
-    return found
+def load(name: str) -> Part:
+    """Import a part."""
+    return cast("Part", importlib.import_module(f"benchmarks.{name}"))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 1 if `--check` is given and a bar is missed."""
     known = parts()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--only", action="append", choices=list(known), help="this part; may be repeated"
-    )
+    parser.add_argument("--only", action="append", choices=known, help="this part; may be repeated")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     parser.add_argument("--rounds", type=int, default=Effort.rounds, help="default: %(default)s")
@@ -74,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     missed = False
     report: dict[str, object] = {}
     for name in options.only or known:
-        part = known[name]
+        part = load(name)
         facts = machine(*part.DISTRIBUTIONS)
         rows = list(part.rows(effort))
         missed = missed or not all(row.met for row in rows)
