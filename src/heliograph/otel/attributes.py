@@ -102,60 +102,48 @@ class Extractor:
             if each.field is not None and each.name not in without
         }
 
-        def chosen(uses: Iterable[Use]) -> list[tuple[str, Attribute]]:
+        def chosen(source: str, uses: Iterable[Use]) -> list[_Step]:
             return [
-                (use.key, wanted[use.field.name])
-                for use in uses
+                _Step(
+                    f"{source}_{number}",
+                    source,
+                    use.key,
+                    use.required,
+                    wanted[use.field.name],
+                    self._limits,
+                )
+                for number, use in enumerate(uses)
                 if use.field.name in wanted and wanted[use.field.name].field == use.field
             ]
 
-        measured, told = chosen(event.measurements), chosen(event.metadata)
+        measured = chosen("measurements", event.measurements)
+        told = chosen("metadata", event.metadata)
         self.measured = bool(measured)
+        steps = [*measured, *told]
+        source = [
+            "def take(found, measurements, metadata):",
+            *_indented(_reading(steps)),
+            *_indented(line for step in steps for line in step.adding()),
+            "    return",
+            "def take_latest(found, metadata, known):",
+            *_indented(["before = known.get", *_reading(told)]),
+            *_indented(line for step in told for line in step.latest()),
+            "def retake(found, metadata, known):",
+            *_indented(_unchanged(told)),
+            "    get, before = metadata.get, known.get",
+            *_indented(line for step in told for line in step.changed()),
+        ]
         names: dict[str, Any] = {
+            "all_plain": _all_plain,
             "convert": self._convert,
             "isfinite": isfinite,
-            "all_plain": _all_plain,
+            **{f"convert_{step.name}": _converter(step.attribute) for step in steps},
         }
-        taking = ["def take(found, measurements, metadata):"]
-        for source, steps in (("measurements", measured), ("metadata", told)):
-            if steps:
-                taking.append(f"    get = {source}.get")
-            for key, attribute in steps:
-                taking.append(f"    value = get({key!r})")
-                taking += self._lines("    ", attribute, names)
-        retaking = ["def retake(found, metadata, known):"]
-        latest = ["def take_latest(found, metadata, known):"]
-        for lines in (retaking, latest):
-            lines.append("    get, before = metadata.get, known.get")
-        for key, attribute in told:
-            retaking.append(f"    value = get({key!r})")
-            retaking.append(f"    if value is not before({key!r}):")
-            retaking += self._lines("        ", attribute, names)
-            latest.append(f"    value = get({key!r})")
-            latest.append(f"    if value is None: value = before({key!r})")
-            latest += self._lines("    ", attribute, names, f"before({key!r})")
-        source = "\n".join([*taking, "    return", *retaking, *latest])
         # Made of the catalog's names, each as a literal, and of nothing else.
-        exec(compile(source, f"<attributes of {event.name}>", "exec"), names)  # noqa: S102
-        self.take, self.retake = names["take"], names["retake"]
-        self.take_latest = names["take_latest"]
-
-    def _lines(
-        self, indent: str, attribute: Attribute, names: dict[str, Any], fallback: str = "None"
-    ) -> list[str]:
-        """Return the lines that add one attribute from `value`."""
-        converter = f"convert_{len(names)}"
-        names[converter] = _converter(attribute)
-        name = attribute.name
-        # What most values are needs no more than a look.
-        plainly, plain_value = _PLAINLY.get(attribute.type, ("False", "value"))
-        limits = {"text": self._limits.text, "items": self._limits.items}
-        return [
-            f"{indent}if {plainly.format(**limits)}:",
-            f"{indent}    found[{name!r}] = {plain_value}",
-            f"{indent}elif value is not None:",
-            f"{indent}    convert(found, {name!r}, value, {converter}, {fallback})",
-        ]
+        code = compile("\n".join(source), f"<attributes of {event.name}>", "exec")
+        exec(code, names)  # noqa: S102 - see above
+        self.take, self.take_latest = names["take"], names["take_latest"]
+        self.retake = names["retake"]
 
     def _convert(
         self, found: Attributes, name: str, value: object, convert: _Convert, fallback: object
@@ -169,6 +157,76 @@ class Extractor:
         found[name] = result
         if cut:
             found[TRUNCATED] = (*found.get(TRUNCATED, ()), name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Writes what one attribute needs."""
+
+    name: str
+    """The variable of its value."""
+    source: str
+    key: str
+    required: bool
+    attribute: Attribute
+    limits: AttributeLimits
+
+    def read(self, source: str) -> str:
+        """Look the value up, in the faster of two ways where it must be there."""
+        return f"{source}[{self.key!r}]" if self.required else f"{source}.get({self.key!r})"
+
+    def adding(self) -> list[str]:
+        """Add the attribute."""
+        return self._added(self.name, f"{self.name} is not None", "None")
+
+    def latest(self) -> list[str]:
+        """Add the attribute, from what was known before if need be."""
+        before = f"before({self.key!r})"
+        present = f"{self.name} is not None or ({self.name} := {before}) is not None"
+        return self._added(self.name, present, before)
+
+    def changed(self) -> list[str]:
+        """Add the attribute if its value is not what it was."""
+        added = self._added("value", "value is not None", "None")
+        return [
+            f"value = get({self.key!r})",
+            f"if value is not before({self.key!r}):",
+            *_indented(added),
+        ]
+
+    def _added(self, value: str, present: str, fallback: str) -> list[str]:
+        # What most values are needs no more than a look.
+        plainly, plain_value = _PLAINLY.get(self.attribute.type, ("False", "{value}"))
+        asked = {"value": value, "text": self.limits.text, "items": self.limits.items}
+        attribute = self.attribute.name
+        return [
+            f"if {plainly.format(**asked)}:",
+            f"    found[{attribute!r}] = {plain_value.format(value=value)}",
+            f"elif {present}:",
+            f"    convert(found, {attribute!r}, {value}, convert_{self.name}, {fallback})",
+        ]
+
+
+def _reading(steps: Sequence[_Step]) -> list[str]:
+    """Read all values; with more patience if one is not there that should be."""
+    if not steps:
+        return []
+    return [
+        "try:",
+        *_indented(f"{step.name} = {step.read(step.source)}" for step in steps),
+        "except KeyError:",
+        *_indented(f"{step.name} = {step.source}.get({step.key!r})" for step in steps),
+    ]
+
+
+def _unchanged(steps: Sequence[_Step]) -> list[str]:
+    """Return at once if all values are what they were."""
+    same = " and ".join(f"{step.read('metadata')} is {step.read('known')}" for step in steps)
+    return ["try:", f"    if {same or True}: return", "except KeyError: pass"]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def tell(found: Attributes, name: str, text: str, longest: int) -> None:
@@ -188,13 +246,13 @@ def _all_plain(texts: list[str], longest: int) -> bool:
 
 
 _PLAINLY: Final[Mapping[str, tuple[str, str]]] = {
-    "string": ("type(value) is str and value.isascii() and len(value) <= {text}", "value"),
-    "int": (f"type(value) is int and {-(2**63)} <= value < {2**63}", "value"),
-    "double": ("type(value) is float and isfinite(value)", "value"),
-    "boolean": ("value is True or value is False", "value"),
+    "string": ("type({value}) is str and {value}.isascii() and len({value}) <= {text}", "{value}"),
+    "int": (f"type({{value}}) is int and {-(2**63)} <= {{value}} < {2**63}", "{value}"),
+    "double": ("type({value}) is float and isfinite({value})", "{value}"),
+    "boolean": ("{value} is True or {value} is False", "{value}"),
     "string[]": (
-        "type(value) is list and len(value) <= {items} and all_plain(value, {text})",
-        "tuple(value)",
+        "type({value}) is list and len({value}) <= {items} and all_plain({value}, {text})",
+        "tuple({value})",
     ),
 }
 _INT64: Final = 2**63

@@ -12,6 +12,7 @@ right, and no token is ever detached.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -228,10 +229,9 @@ class OwnSpan(CoveringSpan):
     def _at_start(self) -> Attributes:
         """Take the attributes of the start event after all."""
         found: Attributes = {}
-        try:
+        # Whose mapping is hostile is not told in the middle of the application's own code.
+        with suppress(Exception):
             self._operation.at_start.take(found, EMPTY, self.metadata)
-        except Exception:  # noqa: BLE001, S110 - a hostile mapping is not the application's fault
-            pass
         return found
 
     def collect(self, found: Attributes, at_start: Extractor, metadata: Mapping[str, Any]) -> None:
@@ -357,6 +357,7 @@ class GivenSpan(CoveringSpan):
     """A span of the application's own tracer provider, which does all the work."""
 
     __slots__ = (
+        "_context",
         "current",
         "inner",
         "left_behind",
@@ -368,6 +369,7 @@ class GivenSpan(CoveringSpan):
     )
     inner: trace.Span
     started_with: Attributes
+    _context: SpanContext
 
     def __init__(self, inner: trace.Span, attributes: Attributes, start_time: int) -> None:
         """Wrap a span.
@@ -378,6 +380,7 @@ class GivenSpan(CoveringSpan):
             start_time: Nanoseconds since the epoch.
         """
         self.inner = inner
+        self._context = inner.get_span_context()
         self.started_with = attributes
         self.start_time = start_time
         self.left_behind = False
@@ -388,7 +391,7 @@ class GivenSpan(CoveringSpan):
 
     def get_span_context(self) -> SpanContext:
         """The inner span's context, or that of the covered span once it has been left behind."""
-        return self._covered() if self.left_behind else self.inner.get_span_context()
+        return self._covered() if self.left_behind else self._context
 
     def is_recording(self) -> bool:
         """Whether the inner span records."""

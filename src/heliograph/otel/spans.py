@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.trace import TraceState
 
     from heliograph import Telemetry
     from heliograph.catalog import Catalog
@@ -269,18 +270,20 @@ def _own_maker(
             take(attributes, measurements, metadata)
         parent: SpanContext | None = get_current_span(previous).get_span_context()
         # One look instead of four properties: a span context is a tuple, by its declaration.
+        bits: int
+        state: TraceState | None
         trace_id, _, _, bits, state, valid = parent or INVALID_SPAN_CONTEXT
         if not valid:
             parent = None
             trace_id = new_trace_id()
-            bits, state = _ROOT_RANDOM if ids.is_trace_id_random() else _ROOT, None
+            bits, state = _KNOWN if ids.is_trace_id_random() else _SAMPLED, None
         if asked:
             result = sampler.should_sample(previous, trace_id, name, kind, attributes, ())
             recording, state = result.decision is not drop, result.trace_state
             bits = bits & _RANDOM | (_SAMPLED if result.decision is sampled else 0)
             attributes = dict(result.attributes or ())
         else:
-            recording = bits & _SAMPLED
+            recording = bool(bits & _SAMPLED)
         context = SpanContext(trace_id, new_span_id(), False, _FLAGS[bits & _KNOWN], state)
         if not recording:
             return GivenSpan(NonRecordingSpan(context), {}, start_time)
@@ -293,8 +296,6 @@ _SAMPLED: Final = int(TraceFlags.SAMPLED)
 _RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
 _KNOWN: Final = _SAMPLED | _RANDOM
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(_KNOWN + 1))
-_ROOT: Final = _FLAGS[_SAMPLED]
-_ROOT_RANDOM: Final = _FLAGS[_SAMPLED | _RANDOM]
 
 
 def _given_maker(tracer: trace.Tracer, name: str, kind: SpanKind, at_start: Extractor) -> _Maker:
