@@ -160,7 +160,11 @@ class Bridge:
         """Turn it on; if that fails, nothing stays behind."""
         self._on = True
         try:
-            for part in (self._metrics, self._logs, self._spans):
+            # Metrics take what ends a span before it ends, and what begins one after it began, so
+            # that their exemplars are of the operation itself.
+            if self._metrics is not None:
+                self._metrics.attach(self._not_starts())
+            for part in (self._logs, self._spans, self._metrics):
                 if part is not None:
                     part.attach()
             if self._pipeline is not None:
@@ -174,6 +178,12 @@ class Bridge:
         if propagate:
             self._propagates = propagate_by(self._telemetry)
         at_exit(self)
+
+    def _not_starts(self) -> list[str]:
+        starts = {span.start.name for span in self.catalog.spans.values()}
+        metrics = self._metrics
+        aggregate = metrics.aggregate if isinstance(metrics, MeterBridge) else metrics
+        return [] if aggregate is None else [e for e in aggregate.handlers if e not in starts]
 
     def begin_ending(
         self, deadline: float, *, flush_given: bool = False
