@@ -153,8 +153,8 @@ class Environment:
             key, equals, text = pair.partition("=")
             key = unquote(key.strip())
             if not equals or not key:
-                shown = "" if secret else f", {pair.strip()!r},"
-                problem = f"has an entry, number {position},{shown} that is no key=value"
+                shown = "" if secret else f"{pair.strip()!r}, "
+                problem = f"has an entry, number {position}, {shown}that is no key=value"
                 self.fault(name, problem, "write key1=value1,key2=value2, percent-encoded")
                 continue
             found[key] = unquote(text.strip())

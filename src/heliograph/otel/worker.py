@@ -10,11 +10,15 @@ How it works, for whoever changes it:
     each failure, or after the time the collector asked for.
 *   Whoever flushes waits for the worker with a deadline of its own, and never for the exporter: a
     hanging collector costs the worker's time and nobody else's.
+*   A worker imports nothing: a process that forks while another thread imports a module leaves the
+    child with that module's lock, for ever. What its libraries import late is imported here.
 """
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - what the worker's libraries import late; see above
 import logging
+import netrc  # noqa: F401 - as above
 import random
 import threading
 import time
@@ -25,9 +29,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from heliograph.otel.transport import Verdict
 
+try:
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+except ImportError:  # without it there are no instrumentations whose spans had to be suppressed
+    suppress_instrumentation = nullcontext  # type: ignore[assignment] # a context manager too
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from heliograph.otel.configuration import Signal
     from heliograph.otel.sources import Source
@@ -184,7 +192,7 @@ class Worker:
     # -- In the worker's thread -------------------------------------------------------------------
 
     def _run(self) -> None:
-        with _suppressed():
+        with suppress_instrumentation():
             due = time.monotonic() + self._delay
             last = False
             while not (last or self._ending.is_set()):
@@ -286,12 +294,3 @@ class Worker:
     def _lose(self, reason: str, count: int) -> None:
         self.source.drop(reason, count)
         self._lost += count
-
-
-def _suppressed() -> AbstractContextManager[None]:
-    """Keep instrumentations of HTTP and gRPC from making spans of what the exporters do."""
-    try:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation
-    except ImportError:
-        return nullcontext()  # without it there are no such instrumentations
-    return suppress_instrumentation()
