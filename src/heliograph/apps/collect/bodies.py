@@ -17,6 +17,7 @@ MAX_BODY: Final = 20 * 2**20
 # A gzip header, or that of zlib, which HTTP calls deflate.
 _WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
 _CHUNK_LINE: Final = 256
+_TRAILERS: Final = 16
 
 
 class BodyError(ValueError):
@@ -98,11 +99,10 @@ def _read_chunks(
         parts.append(_read_exactly(read, size))
         if read_line(_CHUNK_LINE).strip():
             raise BodyError(400, "a chunk is longer than its size")
-    while read_line(_CHUNK_LINE).strip():
-        room -= _CHUNK_LINE
-        if room < 0:
-            raise BodyError(413, "too many trailers")
-    return b"".join(parts)
+    for _ in range(_TRAILERS):
+        if not read_line(_CHUNK_LINE).strip():
+            return b"".join(parts)
+    raise BodyError(413, "too many trailers")
 
 
 def inflated(body: bytes, encoding: str | None, limit: int = MAX_BODY) -> bytes:

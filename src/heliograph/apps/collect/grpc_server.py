@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -77,17 +77,14 @@ class GrpcServer:
 
 def _exporter(intake: Intake, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:
     def export(request: bytes, context: grpc.ServicerContext) -> bytes:
-        def refuse(status: HTTPStatus, code: grpc.StatusCode, message: str) -> NoReturn:
-            intake.refuse(status)
-            context.abort(code, message)
-            raise AssertionError  # abort raises
-
         try:
             intake.take(signal, request, "protobuf")
         except MalformedError as error:
-            refuse(HTTPStatus.BAD_REQUEST, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            intake.refuse(HTTPStatus.BAD_REQUEST)
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except BusyError:
-            refuse(HTTPStatus.SERVICE_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, "busy; try again")
+            intake.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            context.abort(grpc.StatusCode.UNAVAILABLE, "busy; try again")
         return accepted(signal, "protobuf")
 
     return export

@@ -37,7 +37,8 @@ def quantile(point: HistogramPoint | ExponentialPoint, q: float) -> float | None
             high = upper if point.max is None else min(upper, point.max)
             if not (math.isfinite(low) and math.isfinite(high)):
                 return low if math.isfinite(low) else high if math.isfinite(high) else None
-            return low + (high - low) * max(0.0, rank - seen) / count
+            # Rounding may lead beyond the bound.
+            return min(high, low + (high - low) * (max(0.0, rank - seen) / count))
         seen += count
     return None
 
