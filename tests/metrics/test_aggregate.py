@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -182,6 +183,14 @@ def test_temporality_can_be_said_for_each_instrument(telemetry: Telemetry, keep:
     }
 
 
+@pytest.mark.parametrize(
+    "temporality", ["Delta", 3, {"sum": "delta"}, {"counter": "monthly"}], ids=repr
+)
+def test_an_unknown_temporality_is_refused(keep: Keep, temporality: Any) -> None:
+    with pytest.raises(ValueError, match="write 'cumulative' or 'delta'"):
+        keep(*ALL).collect(temporality)
+
+
 def test_collected_points_do_not_change_afterwards(telemetry: Telemetry, keep: Keep) -> None:
     aggregate = keep(*ALL)
     place(telemetry)
@@ -232,6 +241,41 @@ def test_many_series_are_collected_while_they_grow(telemetry: Telemetry, keep: K
     finally:
         done.set()
         thread.join()
+
+
+def test_memory_depends_on_the_series_and_not_on_the_observations(
+    telemetry: Telemetry, keep: Keep
+) -> None:
+    aggregate = keep(*ALL, exemplar=lambda: (1, 2))
+
+    def work() -> None:
+        for number in range(5_000):
+            place(telemetry, number % 100, country=f"c{number % 7}")
+
+    work()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(3):
+            work()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
+    assert aggregate.series == 7
+
+
+def test_a_hundred_thousand_series_take_the_rows_of_the_limit(
+    telemetry: Telemetry, keep: Keep
+) -> None:
+    aggregate = keep(ORDERS)
+    for number in range(100_000):
+        place(telemetry, country=f"c{number}")
+    assert aggregate.series == 2001
+    found = points(aggregate)["shop.orders"]
+    assert found[-1].attributes == {OVERFLOW: True}
+    assert found[-1].value == 98_000
 
 
 # -- Exact values ----------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ __all__ = ["Aggregate", "Temporalities", "instrument_of"]
 Temporalities: TypeAlias = "Temporality | Mapping[OtelInstrument, Temporality]"
 
 # OpenTelemetry's meaning of the preference "delta": what can shrink is still told as a total.
-_PREFERENCES: Final[Mapping[Temporality, Mapping[str, Temporality]]] = {
+_PREFERENCES: Final[Mapping[Temporality, Mapping[OtelInstrument, Temporality]]] = {
     "cumulative": {},
     "delta": {"counter": "delta", "histogram": "delta"},
 }
@@ -192,9 +192,12 @@ class Aggregate:
                 `counter`, `updowncounter`, `gauge` and `histogram`. What reports deltas begins
                 anew with each collection, so let one collector ask for them.
             now: The time of the points, in nanoseconds since the epoch; the clock's if None.
+
+        Raises:
+            ValueError: The temporality is none of these.
         """
         time = spans.now()[1] if now is None else now
-        preferred = _PREFERENCES[temporality] if isinstance(temporality, str) else temporality
+        preferred = _preferred(temporality)
         found: dict[Definition, MetricPoints] = {}
         for table in self._tables:
             chosen: list[Temporality] = [
@@ -249,6 +252,19 @@ class Aggregate:
         if self._restart_in_child:
             self.clear()
             self._skipped.clear()
+
+
+def _preferred(temporality: Temporalities) -> Mapping[OtelInstrument, Temporality]:
+    if isinstance(temporality, Mapping):
+        known = {"counter", "updowncounter", "gauge", "histogram"}
+        if set(temporality) <= known and set(temporality.values()) <= set(_PREFERENCES):
+            return temporality
+    elif temporality in _PREFERENCES:
+        return _PREFERENCES[temporality]
+    raise ValueError(
+        f"temporality is {temporality!r}; write 'cumulative' or 'delta', or one of them for each "
+        "of counter, updowncounter, gauge and histogram"
+    )
 
 
 def instrument_of(definition: Definition) -> OtelInstrument:

@@ -505,7 +505,11 @@ class _Making:
         tests = []
         for key, wanted in given.items():
             values = tuple(wanted) if isinstance(wanted, list | tuple | set) else (wanted,)
-            self.text(key, f"key of {what}")
+            if self.text(key, f"key of {what}") == ERROR_TYPE:
+                self.fail(
+                    f"{what} compares {ERROR_TYPE!r}, which no event carries",
+                    "write a function of the metadata",
+                )
             for value in values:
                 if not isinstance(value, str | int | float):
                     self.fail(f"{what} compares {key!r} with {_shown(value)}", "compare scalars")

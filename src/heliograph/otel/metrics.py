@@ -14,8 +14,9 @@ those of the histograms.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from heliograph.metrics.points import Exemplar, Point, TagValue
     from heliograph.telemetry import Telemetry
 
+    _Left = dict[object, tuple[Mapping[str, TagValue], int | float]]
     Numbers = Iterable[tuple[Mapping[str, TagValue], int | float]]
 
 __all__ = ["FALLBACK_BUCKETS", "MeterBridge", "sampled_span", "to_metrics_data"]
@@ -269,49 +271,57 @@ class _Observable:
     """
 
     def __init__(self, *, lasting: bool, limit: int) -> None:
-        self._lock = Lock()
-        self._sources: tuple[Callable[[], Numbers], ...] = ()
         self._lasting = lasting
         self._limit = limit
-        self._left: dict[object, tuple[Mapping[str, TagValue], int | float]] = {}
+        # Replaced as one, never changed: a reader takes no lock, so a fork leaves none held.
+        self._state: tuple[tuple[Callable[[], Numbers], ...], _Left] = ((), {})
 
     def add(self, source: Callable[[], Numbers]) -> None:
-        with self._lock:
-            self._sources = (*self._sources, source)
+        with _changing:
+            sources, left = self._state
+            self._state = ((*sources, source), left)
 
     def remove(self, source: Callable[[], Numbers]) -> None:
-        with self._lock:
-            self._sources = tuple(each for each in self._sources if each is not source)
+        with _changing:
+            sources, left = self._state
             if self._lasting:
+                left = left.copy()
                 for attributes, value in source():
-                    self._keep(attributes, value)
+                    self._keep(left, attributes, value)
+            self._state = (tuple(each for each in sources if each is not source), left)
 
-    def _keep(self, attributes: Mapping[str, TagValue], value: float) -> None:
+    def _keep(self, left: _Left, attributes: Mapping[str, TagValue], value: float) -> None:
         key = frozenset((name, type(tag), tag) for name, tag in attributes.items())
-        if key not in self._left and len(self._left) > self._limit:
+        if key not in left and len(left) > self._limit:
             attributes = {OVERFLOW: True}
             key = frozenset({(OVERFLOW, bool, True)})
-        _, before = self._left.get(key, (attributes, 0))
-        self._left[key] = (attributes, before + value)
+        _, before = left.get(key, (attributes, 0))
+        left[key] = (attributes, before + value)
 
     def __call__(self, _options: CallbackOptions) -> Iterable[Observation]:
-        with self._lock:
-            found = list(self._left.values())
-            for source in self._sources:
-                found += source()
+        sources, left = self._state
+        found = list(left.values())
+        for source in sources:
+            found += source()
         # The SDK adds up what has the same attributes.
         return [Observation(value, attributes) for attributes, value in found]
 
 
 _observables: Final[WeakKeyDictionary[Any, dict[object, _Observable]]] = WeakKeyDictionary()
-_making: Final = Lock()
+_changing: Final = RLock()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - absent on Windows only
+    os.register_at_fork(
+        before=_changing.acquire,
+        after_in_parent=_changing.release,
+        after_in_child=_changing.release,
+    )
 
 
 def _observable(provider: MeterProvider, definition: Definition) -> _Observable:
     """The one callback of a provider's instrument, which is created with it."""
     kind = instrument_of(definition)
     identity = (definition.scope, definition.name.lower(), kind, definition.unit)
-    with _making:
+    with _changing:
         known = _observables.setdefault(provider, {})
         observable = known.get(identity)
         if observable is None:
