@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from rich.text import Text
 
 from heliograph.cli.output import Output, plural
 
@@ -25,6 +27,28 @@ def test_a_row_is_one_line_whatever_its_cells_hold(capsys: pytest.CaptureFixture
     Output("x", json=False).table(("A", "B"), [("a\tb", "c\nd\re")])
 
     assert capsys.readouterr().out == "a b\tc d e\n"
+
+
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_data_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, colour: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", colour)
+    monkeypatch.setenv("COLUMNS", "80")
+    hostile = "a\x1b[2J\x7f\x9bz"
+    shown = "a␛[2J␡\ufffdz"
+    output = Output("x", json=False)
+
+    output.line(hostile)
+    output.note(hostile)
+    output.table(("A", "B"), [("b", hostile)])
+    output.show(Text.assemble((hostile, "bold"), hostile))
+
+    captured = capsys.readouterr()
+    assert captured.err == f"{shown}\n"
+    plain = re.sub(r"\x1b\[[\d;]*m", "", captured.out)
+    assert plain.count(shown) == 4
+    assert "\x1b" not in plain
 
 
 def test_markup_in_data_is_data(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from heliograph.cli.exits import ExitCode
+from heliograph.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,8 +111,9 @@ class RootGroup(LazyGroup):
             if known is None:
                 raise
             code, lines = known
+            output = Output("", json=False)
             for line in lines:
-                click.echo(f"heliograph: {line}", err=True)
+                output.note(f"heliograph: {line}")
             ctx.exit(code)
         return result
 

@@ -27,6 +27,14 @@ JSON_VERSION: Final = 1
 
 _TAB: Final = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
+# A file of somebody else's must not steer the terminal: control characters are shown as their
+# pictures, those without one as U+FFFD. One for one, so that styles stay in their places.
+_PICTURES: Final[dict[int, int]] = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
+
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--json`; the command gets an `Output` as its argument `output`."""
@@ -73,18 +81,18 @@ class Output:
         click.echo(_json.dumps(whole, indent=2, ensure_ascii=False, default=str))
 
     def line(self, text: str = "") -> None:
-        """Print one line of data as it is."""
-        click.echo(text)
+        """Print one line of data."""
+        click.echo(text if self.json else text.translate(_PICTURES))
 
     def note(self, text: str) -> None:
         """Say something about the data."""
-        click.echo(text, err=True)
+        click.echo(text.translate(_PICTURES), err=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print rows: a table for people, tab-separated lines for pipes."""
         if not self.rich:
             for row in rows:
-                click.echo("\t".join(cell.translate(_TAB) for cell in row))
+                click.echo("\t".join(cell.translate(_TAB).translate(_PICTURES) for cell in row))
             return
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
@@ -99,7 +107,7 @@ class Output:
                 style="cyan" if number == 0 else None,
             )
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(cell.translate(_PICTURES)) for cell in row))
         self.show(table)
 
     def show(self, *renderables: RenderableType) -> None:
@@ -108,6 +116,8 @@ class Output:
 
         console = self._console()
         for renderable in renderables:
+            if isinstance(renderable, Text):
+                renderable.plain = renderable.plain.translate(_PICTURES)
             console.print(renderable, soft_wrap=isinstance(renderable, Text))
 
     def _console(self) -> Console:

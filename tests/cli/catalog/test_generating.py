@@ -256,3 +256,13 @@ def test_what_this_project_generates_is_up_to_date(
     result = call("catalog", "generate", "--check")
 
     assert result.exit_code == 0, result.stdout
+
+
+def test_a_pipe_gets_what_a_file_would(call: Call, folder: Path) -> None:
+    (folder / "odd.yaml").write_text('catalog: odd\nversion: 1.0.0\nbrief: "a\\e[31mb"\n')
+
+    printed = call("catalog", "markdown", "odd.yaml").stdout
+    call("catalog", "markdown", "odd.yaml", "--output", "odd.md")
+
+    assert printed == (folder / "odd.md").read_text("utf-8")
+    assert "\x1b" in printed

@@ -264,7 +264,8 @@ def _print(output: Output, files: Mapping[Path, str]) -> None:
     for path, text in files.items():
         if len(files) > 1:
             output.line(f"# --- {path} ---")
-        click.echo(text, nl=not text.endswith("\n"))
+        # In colour, which means: as it is; a pipe gets what a file would.
+        click.echo(text, nl=not text.endswith("\n"), color=True)
 
 
 def _compare(output: Output, files: Mapping[Path, str]) -> ExitCode:
