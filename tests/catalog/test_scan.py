@@ -472,6 +472,7 @@ def test_an_exception_from_an_unknown_rule_is_refused() -> None:
         (b"x = " + b"(" * 5000 + b")" * 5000, 1, "nested"),
         (b"x = 1" + b" + 1" * 50_000, 1, "recursion"),
         (b"x = 1" + b" + 1" * 400, 1, "nested too deeply"),
+        (b"x = " + b"-" * 100_000 + b"1", 1, "too deeply nested to be read"),
     ],
 )
 def test_what_is_no_python_is_one_finding(

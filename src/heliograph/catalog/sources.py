@@ -193,7 +193,8 @@ def read(paths: Iterable[str | Path]) -> tuple[list[Module], list[Unreadable]]:
             unreadable.append(Unreadable(str(path), *place, error.msg))
         except (ValueError, OSError, RecursionError, MemoryError) as error:
             # A null byte, a file that may not be read, expressions nested beyond reason.
-            unreadable.append(Unreadable(str(path), 1, 1, str(error)))
+            message = str(error) or "too large or too deeply nested to be read"
+            unreadable.append(Unreadable(str(path), 1, 1, message))
     return modules, unreadable
 
 

@@ -54,14 +54,15 @@ def show(ctx: click.Context, event: str, catalogs: tuple[str, ...], output: Outp
     execute it and listen to it. An old name leads to the new one. Exits with 1 if there is no such
     event.
     """
-    from heliograph.catalog.errors import did_you_mean
+    from heliograph.catalog.errors import did_you_mean, shorten
     from heliograph.cli import project
 
     catalog = project.catalogs(catalogs)
     found = _find(catalog, event)
     if found is None:
         mend = did_you_mean(event, [*catalog.events, *catalog.spans])
-        output.note(f"heliograph: no event {event!r} in {_names(catalog)}{mend and f'; {mend}'}")
+        missing = f"no event {shorten(event)!r} in {_names(catalog)}"
+        output.note(f"heliograph: {missing}{mend and f'; {mend}'}")
         ctx.exit(ExitCode.FINDINGS)
     if output.json:
         output.document(_document(catalog, found))
