@@ -14,7 +14,8 @@ ALLOWED = {
     "catalog": {"yaml"},
     "cli": {"click", "rich"},
     "modboss": {"pymodbus"},
-    "otel": {"opentelemetry"},
+    # The exporters, which speak HTTP by requests and gRPC by grpcio, bring those and protobuf.
+    "otel": {"google", "grpc", "opentelemetry", "requests", "urllib3"},
     "partisan": {"anyio"},
     "testing": {"pytest"},
 }
