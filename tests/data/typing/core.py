@@ -183,4 +183,6 @@ heliograph.set_propagator(1)  # error
 
 # What is final and what is frozen.
 EMPTY["a"] = 1  # error
+
+
 class MyEvent(Event): ...  # error
