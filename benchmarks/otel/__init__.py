@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import measure
-from benchmarks.otel import metrics
+from benchmarks.otel import logs, metrics, spans
 
 if TYPE_CHECKING:
     from benchmarks.harness import Effort, Row
@@ -20,6 +20,6 @@ DISTRIBUTIONS = ("opentelemetry-sdk",)
 
 def rows(effort: Effort) -> Iterator[Row]:
     """Measure everything in the order of the table."""
-    for module in (metrics,):
+    for module in (metrics, spans, logs):
         for case in module.cases():
             yield from measure(case, effort)
