@@ -166,6 +166,7 @@ plain = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F, exclude_cha
 @example("1. First")
 @example("# No heading")
 @example("(target)=")
+@example("__0__")
 @example("+ no list")
 @example("a_b _c_ *d* <br> &amp; [link](x) ~~no~~ {role}x")
 @example("===")

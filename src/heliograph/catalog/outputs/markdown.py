@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["escaped", "render"]
 
-_MARKUP: Final = re.compile(r"([\\*\[\]<>|&~{}$^`]|(?<!\w)_|_(?!\w))")
+_MARKUP: Final = re.compile(r"([\\*\[\]<>|&~{}$^`]|(?<![^\W_])_|_(?![^\W_]))")
 # What starts a block when it stands first in a line.
 _BLOCK: Final = re.compile(r"^(\s*)(\d+(?=[.)])|[-+#=:%(@\"'.])")
 
