@@ -146,6 +146,10 @@ class TestTheParsers:
         }
 
 
+# What nodes count of themselves as a whole, beside `connections`, of each peer and channel.
+POLLED = ("monitors", "new", "outstanding", "owners")
+
+
 class TestPartisan:
     def test_every_documented_event_is_catalogued(
         self, partisan_events: dict[str, EventSpec]
@@ -200,23 +204,41 @@ class TestPartisan:
         assert keys(catalog.events[misspelt].metadata) == keys(catalog.events[name].metadata)
 
     @pytest.mark.parametrize(
-        ("name", "measurements"),
+        ("name", "measurements", "metadata"),
         [
-            ("partisan.membership.peer.channel.down", {"count", "sockets"}),
-            ("partisan.socket.connect", {"count", "duration"}),
-            ("partisan.socket.recv", {"count", "bytes"}),
-            ("partisan.socket.send", {"count", "bytes"}),
-            ("partisan.socket.tag_msg", {"count", "bytes"}),
-            ("partisan.connection.connections", {"count"}),
-            ("partisan.queue.unacknowledged.count", {"count"}),
-            ("partisan.queue.unacknowledged.bytes", {"bytes"}),
-            ("partisan.plumtree_broadcast.lazy_sets", {"count"}),
+            ("membership.peer.channel.down", {"count", "sockets"}, {"peer", "channel", "reason"}),
+            ("socket.open", {"count"}, {"listen_addr"}),
+            ("socket.connect", {"count", "duration"}, {"peer", "channel", "result"}),
+            ("socket.recv", {"count", "bytes"}, {"peer", "channel"}),
+            ("socket.send", {"count", "bytes"}, {"peer", "channel"}),
+            ("socket.close", {"count", "duration"}, {"side", "reason", "peer", "channel"}),
+            ("socket.tag_msg", {"count", "bytes"}, {"tag", "direction", "peer", "channel"}),
+            ("connection.client.heartbeat", {"latency"}, {"peer", "channel"}),
+            ("connection.server.heartbeat", {"latency"}, {"peer", "channel"}),
+            ("connection.connections", {"count"}, {"peer", "channel"}),
+            *((f"connection.{what}", {"count"}, set()) for what in POLLED),
+            *(
+                (f"queue.{queue}.{what}", {what}, {"peer", "channel"})
+                for queue in ("unacknowledged", "retransmitted", "undelivered", "delivered")
+                for what in ("count", "bytes")
+            ),
+            ("plumtree_broadcast.outstanding", {"count"}, set()),
+            ("plumtree_broadcast.neweagers", {"count"}, {"root"}),
+            ("plumtree_broadcast.lazy_sets", {"count"}, {"root"}),
+            ("plumtree_broadcast.all_members", {"count"}, set()),
         ],
     )
     def test_what_the_document_leaves_open_is_settled(
-        self, name: str, measurements: set[str], partisan_events: dict[str, EventSpec]
+        self,
+        name: str,
+        measurements: set[str],
+        metadata: set[str],
+        partisan_events: dict[str, EventSpec],
     ) -> None:
-        assert keys(partisan_events[name].measurements) == measurements
+        event = partisan_events[f"partisan.{name}"]
+
+        assert keys(event.measurements) == measurements
+        assert keys(event.metadata) >= {"node", *metadata}
 
     def test_frames_never_become_log_events(self, partisan_events: dict[str, EventSpec]) -> None:
         frames = [f"partisan.socket.{name}" for name in ("recv", "send", "tag_msg")]
