@@ -5,6 +5,8 @@ What a fenced block means is told by its language:
 
 *   `console`: lines with `$` are commands, the lines below are what they print; a line `...` stands
     for any number of lines. Every command must succeed.
+*   `heliograph collect` is a command that goes on, in a terminal of its own, while others export to
+    it; a block `text` is what it shows until it is interrupted, in whatever order that arrives.
 *   `diff`: an edit of the file named in its first line.
 *   Any other whose first line is `# path`: that file.
 *   `python` otherwise: part of the page's program, which is run when all else is done.
@@ -14,9 +16,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -27,6 +31,7 @@ PAGES = (
     "docs/tutorial/index.md",
     "docs/how-to/attach-handlers.md",
     "docs/how-to/generate-outputs.md",
+    "docs/how-to/metrics.md",
     "docs/how-to/poll-measurements.md",
     "docs/how-to/stream-events.md",
     "docs/how-to/write-a-catalog.md",
@@ -41,6 +46,9 @@ NOT_HERE = ("pip install ", "python3 -m venv ", ". .venv/", "make ", "git clone 
 VARYING = (
     (re.compile(r"\d\d:\d\d:\d\d\.\d{3}"), "TIME"),
     (re.compile(r"duration=[\d.]+ [µm]?s"), "duration=TIME"),
+    (re.compile(r"trace [0-9a-f]+"), "trace ID"),
+    (re.compile(r" {2}[\d.]+ [nµm]?s(?= |$)", re.MULTILINE), "  TIME"),
+    (re.compile(r"(sum|p\d\d|max) ≈?\d[\d.e-]*"), r"\1 TIME"),
     (re.compile(r"=* (\d passed) in [\d.]+s =*"), r"= \1 ="),
 )
 
@@ -50,19 +58,27 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
     assert len(re.findall(r"(?m)^```\w", text)) == len(blocks)
-    reader = Reader(tmp_path)
-    for language, block in blocks:
-        if language == "console":
-            reader.run(block)
-        elif language == "diff":
-            reader.edit(block)
-        elif named := FILE_NAME.fullmatch(block.partition("\n")[0]):
-            reader.write(named[1], block)
-        elif language == "python":
-            reader.program += block + "\n"
-    if reader.program:
-        reader.write("the_page.py", reader.program)
-        print(reader.call("python the_page.py"))
+    with Reader(tmp_path) as reader:
+        for language, block in blocks:
+            if language == "console":
+                reader.run(block)
+            elif language == "diff":
+                reader.edit(block)
+            elif named := FILE_NAME.fullmatch(block.partition("\n")[0]):
+                reader.write(named[1], block)
+            elif language == "python":
+                reader.program += block + "\n"
+            elif language == "text" and reader.collector is not None:
+                reader.interrupt(block)
+        if reader.program:
+            reader.write("the_page.py", reader.program)
+            print(reader.call("python the_page.py"))
+
+
+# What this run has set for itself.
+IGNORED = ("PYTEST", "COVERAGE", "COV_", "FORCE_COLOR", "HELIOGRAPH", "OTEL_")
+# Pages may export; without a collector of their own they must not find somebody else's.
+NOWHERE = "http://127.0.0.1:9"
 
 
 class Reader:
@@ -71,12 +87,14 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.program = ""
+        self.collector: subprocess.Popen[str] | None = None
         self.environment = {
             # Neither this run's options and coverage nor a terminal's habits count for a reader.
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PYTEST", "COVERAGE", "COV_", "FORCE_COLOR", "HELIOGRAPH"))
+            if not name.startswith(IGNORED)
         } | {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",  # so that the two outputs come in the order of writing
@@ -102,8 +120,42 @@ class Reader:
     def run(self, block: str) -> None:
         for session in re.split(r"(?m)^\$ ", block)[1:]:
             command, _, shown = session.partition("\n")
-            if not command.startswith(NOT_HERE):
+            if command.startswith("heliograph collect"):
+                self.collect(command, shown)
+            elif not command.startswith(NOT_HERE):
                 compare(command, shown, self.call(command))
+
+    def collect(self, command: str, shown: str) -> None:
+        self.collector = subprocess.Popen(
+            [*command.split(), "--http", "127.0.0.1:0"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        assert self.collector.stdout is not None
+        line = self.collector.stdout.readline()
+        address = re.search(r"127\.0\.0\.1:\d+", line)
+        assert address, line
+        self.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{address[0]}"
+        compare(command, shown, line.replace(address[0], "127.0.0.1:4318"))
+
+    def interrupt(self, shown: str) -> None:
+        assert self.collector is not None
+        self.collector.send_signal(signal.SIGINT)
+        printed, _ = self.collector.communicate()
+        assert self.collector.returncode == 0
+        compare("heliograph collect", in_order(shown), in_order(printed))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.collector is not None and self.collector.poll() is None:
+            self.collector.kill()
+            self.collector.communicate()
 
     def call(self, command: str) -> str:
         done = subprocess.run(
@@ -127,6 +179,10 @@ def compare(command: str, shown: str, printed: str) -> None:
     pattern = "(?s:.*)".join([re.escape(part) for part in parts])
     if not re.fullmatch(pattern, settled(printed)):
         pytest.fail(f"$ {command}\nis shown to print\n{shown}\nbut prints\n{printed}", False)
+
+
+def in_order(output: str) -> str:
+    return "".join(sorted(settled(output).splitlines(keepends=True)))
 
 
 def settled(output: str) -> str:

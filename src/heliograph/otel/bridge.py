@@ -370,8 +370,8 @@ def configure(
         id_generator: Where trace and span ids come from.
         catalogs: A catalog; or names and paths as for `heliograph.catalog.load`; all that are
             installed if None.
-        signals: Which of `traces`, `metrics` and `logs`; all if None. One whose variable
-            OTEL_…_EXPORTER is none is not exported.
+        signals: Which of `traces`, `metrics` and `logs`; all if None. One whose variable, such as
+            `OTEL_LOGS_EXPORTER`, says `none` is not exported.
         temporality: Whether metrics are told as totals (`"cumulative"`) or differences (`"delta"`).
         exponential_histograms: Whether all histograms get base-2 exponential buckets.
         metric_interval: Seconds between two collections of metrics.
