@@ -148,6 +148,8 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("counter", {"keep": {"a": 1}, "drop": {"a": 2}}, "keep beside drop; say it with one of them"),
     ("counter", {"keep": {}}, "keep is {}; write {key: value or [values]}"),
     ("counter", {"drop": 3}, "drop is 3"),
+    ("counter", {"keep": {"error.type": "x"}}, "compares 'error.type', which no event carries"),
+    ("counter", {"drop": {"a": []}}, "drop compares 'a' with nothing; name a value"),
     ("counter", {"keep": {3: 1}}, "key of keep is 3"),
     ("counter", {"drop": {"a": {"b": 1}}}, "drop compares 'a' with {'b': 1}; compare scalars"),
     (

@@ -23,13 +23,15 @@ from heliograph.metrics.definitions import (
     Scope,
     Tag,
     Test,
+)
+from heliograph.metrics.from_catalog import from_catalog
+from heliograph.metrics.kinds import (
     counter,
     histogram,
     last_value,
     sum,  # noqa: A004 - the field's name for it; it is used as metrics.sum
     summary,
 )
-from heliograph.metrics.from_catalog import from_catalog
 from heliograph.metrics.points import (
     Exemplar,
     ExponentialPoint,
