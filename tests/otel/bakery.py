@@ -44,6 +44,8 @@ fields:
   result: {type: result, brief: Result, attribute: none}
   secret: {type: result, brief: It tells too much, attribute: none, sensitivity: sensitive}
   count: {type: int, brief: Count}
+  blame: {type: exception, brief: It tells too much, attribute: none, sensitivity: sensitive}
+  frames: {type: stacktrace, brief: They tell too much, attribute: none, sensitivity: sensitive}
 events:
   bakery.door.opened:
     brief: A customer came in
@@ -53,6 +55,7 @@ events:
   bakery.tick: {brief: Too frequent for a log, measurements: [count], log: false}
   bakery.burnt: {brief: Something burnt, metadata: [reason, stacktrace], severity: fatal}
   bakery.checked: {brief: Something was checked, metadata: [result]}
+  bakery.spoilt: {brief: Something was spoilt in secret, metadata: [blame, frames]}
   bakery.rang: {deprecated: {renamed_to: bakery.door.opened}}
 spans:
   bakery.bake:
@@ -65,6 +68,7 @@ spans:
       metadata: [heat?, share?, hot?, grains?, steps?, recipe?, anything?, seal?, result?]
   bakery.knead: {brief: Kneading, metadata: [oven?]}
   bakery.pay: {brief: Paying, kind: client, stop: {metadata: [secret?]}}
+  bakery.weigh: {brief: Weighing, start: {measurements: [loaves]}}
   bakery.roast: {deprecated: {renamed_to: bakery.bake}}
 """
 

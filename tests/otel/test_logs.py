@@ -131,6 +131,34 @@ def test_what_is_no_exception_and_no_stacktrace_is_left_out(kitchen: Kitchen) ->
     assert not only(kitchen).log_record.attributes
 
 
+def test_of_a_sensitive_exception_only_the_class_is_told(kitchen: Kitchen) -> None:
+    kitchen.telemetry.execute("bakery.spoilt", {}, {"blame": ValueError("Ann"), "frames": ()})
+
+    assert dict(only(kitchen).log_record.attributes) == {"exception.type": "ValueError"}
+
+
+def test_an_exception_without_a_message_has_none(kitchen: Kitchen) -> None:
+    kitchen.telemetry.execute("bakery.burnt", {}, {"reason": ValueError(), "stacktrace": ()})
+
+    assert "exception.message" not in only(kitchen).log_record.attributes
+
+
+class Noted(Exception):
+    """Its notes can't be read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__notes__":
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+def test_an_exception_whose_frames_cannot_be_told_is_told_by_its_class(kitchen: Kitchen) -> None:
+    kitchen.telemetry.execute("bakery.burnt", {}, {"reason": Noted(), "stacktrace": ()})
+
+    attributes = dict(only(kitchen).log_record.attributes)
+    assert attributes["exception.stacktrace"] == f"{__name__}.Noted"
+
+
 def test_detaching_leaves_nothing_behind(kitchen: Kitchen) -> None:
     kitchen.logs.detach()
     kitchen.telemetry.execute("bakery.door.opened", {"count": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
@@ -98,6 +99,80 @@ def test_what_the_body_changes_of_the_start_metadata_counts(kitchen: Kitchen) ->
     }
 
 
+def test_what_the_body_takes_away_stays_as_it_was_at_the_start(kitchen: Kitchen) -> None:
+    with kitchen.telemetry.span(BAKE, {"oven": "left"}) as baking:
+        del baking.metadata["oven"]
+
+    assert (kitchen.one("bake bread").attributes or {})["bakery.oven"] == "left"
+
+
+def test_measurements_of_the_start_are_attributes_too(kitchen: Kitchen) -> None:
+    given = {"telemetry_span_context": 7}
+    kitchen.telemetry.execute("bakery.weigh.start", {"loaves": 3}, given)
+    kitchen.telemetry.execute("bakery.weigh.stop", {"duration": 1}, given)
+
+    assert dict(kitchen.one("bakery.weigh").attributes or {}) == {"bakery.loaves": 3}
+
+
+def test_what_application_code_overrides_stays_overridden(kitchen: Kitchen) -> None:
+    with kitchen.telemetry.span(BAKE, {"oven": "left", "order": "A-17"}) as baking:
+        current().set_attribute("bakery.oven", "mine")
+        baking.metadata["order"] = "B-18"
+
+    assert dict(kitchen.one("bake bread").attributes or {}) == {
+        "bakery.oven": "mine",
+        "order.id": "B-18",
+    }
+
+
+class Treacherous(dict[str, Any]):
+    """Can be read at first only."""
+
+    spoilt = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __getitem__(self, key: str) -> Any:
+        if self.spoilt and key != "telemetry_span_context":
+            raise RuntimeError(key)
+        return super().__getitem__(key)
+
+
+def test_a_span_whose_end_cannot_be_read_ends_with_what_it_began_with(kitchen: Kitchen) -> None:
+    given: dict[str, Any] = {"telemetry_span_context": 7, "oven": "left"}
+    kitchen.telemetry.execute(f"{BAKE}.start", {}, given)
+    spoilt = Treacherous(given)
+    spoilt.spoilt = True
+    kitchen.telemetry.execute(f"{BAKE}.stop", {"duration": 1}, spoilt)
+
+    assert dict(kitchen.one("bake bread").attributes or {}) == {"bakery.oven": "left"}
+    assert kitchen.spans.counts == {"unreadable": 1}
+    assert not current().get_span_context().is_valid
+
+
+def test_application_code_never_notices_a_start_that_cannot_be_read(kitchen: Kitchen) -> None:
+    given = Treacherous({"telemetry_span_context": 7, "oven": "left"})
+    kitchen.telemetry.execute(f"{BAKE}.start", {}, given)
+    given.spoilt = True
+    current().set_attribute("seeds", 3)
+    kitchen.telemetry.execute(f"{BAKE}.stop", {"duration": 1}, {"telemetry_span_context": 7})
+
+    assert (kitchen.one("bake bread").attributes or {})["seeds"] == 3
+
+
+def test_a_given_providers_span_may_be_looked_at(kitchen: Kitchen, path: str) -> None:
+    if path == "own":
+        pytest.skip("the API's spans cannot be looked at, and our own are no more than that")
+    with kitchen.telemetry.span(BAKE, {"oven": "left"}):
+        span: Any = current()
+        assert span.name == "bake bread"
+        assert span.attributes["bakery.oven"] == "left"
+
+
 def test_the_times_are_the_events_own(kitchen: Kitchen) -> None:
     given = {"telemetry_span_context": 7}
     kitchen.telemetry.execute(f"{BAKE}.start", {"system_time": 1_000, "monotonic_time": 5}, given)
@@ -181,6 +256,19 @@ def test_what_is_too_long_is_cut_and_flagged(
     found: dict[str, Any] = dict(kitchen.one("bake bread").attributes or {})
     assert len(found[f"bakery.{key}"]) == length
     assert found["heliograph.truncated"] == (f"bakery.{key}",)
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_was_cut_at_the_start_is_flagged_beside_what_was_cut_later(
+    kitchen: Kitchen, *, touched: bool
+) -> None:
+    with kitchen.telemetry.span(BAKE, {"oven": "x" * 5_000}) as baking:
+        if touched:
+            current().set_attribute("seeds", 3)
+        baking.metadata["anything"] = "y" * 5_000
+
+    found = dict(kitchen.one("bake bread").attributes or {})
+    assert found["heliograph.truncated"] == ("bakery.oven", "bakery.anything")
 
 
 # -- Results and exceptions
@@ -716,6 +804,44 @@ def test_the_table_is_bounded_in_size(opener: Callable[..., Kitchen]) -> None:
         True
     ] * 3
     assert kitchen.spans.expire() == 2
+
+
+def test_without_room_for_any_span_each_ends_the_one_before(
+    opener: Callable[..., Kitchen],
+) -> None:
+    kitchen = opener(Choices(bridge={"open_limits": OpenSpanLimits(size=0)}))
+
+    for key in range(3):
+        kitchen.telemetry.execute(f"{BAKE}.start", {}, {"telemetry_span_context": key})
+
+    assert kitchen.spans.counts == {"orphan": 2}
+    assert kitchen.spans.expire() == 1
+
+
+def test_an_orphan_that_was_not_sampled_is_counted_only(opener: Callable[..., Kitchen]) -> None:
+    kitchen = opener(Choices(sampler=ALWAYS_OFF))
+    kitchen.telemetry.execute(f"{BAKE}.start", {}, {"telemetry_span_context": 1})
+
+    kitchen.spans.detach()
+
+    assert kitchen.spans.counts == {"orphan": 1}
+    assert not kitchen.finished()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_leaves_the_parents_operations_to_the_parent(kitchen: Kitchen) -> None:
+    with kitchen.telemetry.span(BAKE):
+        child = os.fork()
+        if child == 0:
+            open_there = -1
+            try:
+                open_there = kitchen.spans.expire()
+            finally:
+                os._exit(open_there)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert kitchen.spans.expire() == 1
+
+    assert kitchen.spans.counts == {}
 
 
 def test_the_table_is_bounded_in_age(opener: Callable[..., Kitchen]) -> None:

@@ -12,6 +12,7 @@ right, and no token is ever detached.
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,9 +77,9 @@ class CoveringSpan(trace.Span):
         if metadata is not self.metadata:
             at_start.retake(found, metadata, self.metadata)
 
+    @abstractmethod
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes that are known to be well-formed, and end."""
-        raise NotImplementedError
 
     def _covered(self) -> SpanContext:
         return trace.get_current_span(self.previous).get_span_context()

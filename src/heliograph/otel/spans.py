@@ -222,7 +222,7 @@ class SpanBridge:
         table = self._table
         with self._lock:
             # The same key again: its first span's end would be taken for this one's.
-            gone = table.pop(key, None) or table.pop(next(iter(table)), None)
+            gone = table.pop(key, None) or table.pop(next(iter(table), key), None)
         if gone is not None:
             self._orphan(gone)
 
@@ -428,7 +428,7 @@ def _forget_after_fork(bridge: SpanBridge) -> None:
     _alive.add(bridge)
 
 
-def _in_child() -> None:
+def _in_child() -> None:  # pragma: no cover - in the child of a fork, where nothing is measured
     # The operations under way are the parent's; it will end them.
     for bridge in _alive:
         bridge._lock = threading.Lock()
