@@ -30,9 +30,12 @@ PAGES = (
     "docs/index.md",
     "docs/tutorial/index.md",
     "docs/how-to/attach-handlers.md",
+    "docs/how-to/export-over-otlp.md",
+    "docs/how-to/export-over-otlp.md",
     "docs/how-to/generate-outputs.md",
     "docs/how-to/metrics.md",
     "docs/how-to/poll-measurements.md",
+    "docs/how-to/see-it-without-a-collector.md",
     "docs/how-to/stream-events.md",
     "docs/how-to/write-a-catalog.md",
 )
@@ -40,7 +43,14 @@ PAGES = (
 BLOCK = re.compile(r"(?ms)^```(\w+)\n(.*?)^```$")
 FILE_NAME = re.compile(r"# ([\w/.-]+\.(?:py|toml|yaml))")
 # What this machine has already, or is not the reader's to run here.
-NOT_HERE = ("pip install ", "python3 -m venv ", ". .venv/", "make ", "git clone ")
+NOT_HERE = (
+    "pip install ",
+    "opentelemetry-instrument ",
+    "python3 -m venv ",
+    ". .venv/",
+    "make ",
+    "git clone ",
+)
 
 # What is different each time: the time of day, and how long things took.
 VARYING = (

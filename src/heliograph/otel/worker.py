@@ -58,8 +58,8 @@ class Backoff:
         longest: No longer than this. A collector that is back is noticed after it at the latest.
     """
 
-    first: float = 1.0
-    longest: float = 30.0
+    first: float = 0.5
+    longest: float = 5.0
 
     def after(self, failures: int) -> float:
         """The pause after so many failures in a row, spread by a fifth to either side."""
