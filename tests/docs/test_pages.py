@@ -31,7 +31,6 @@ PAGES = (
     "docs/tutorial/index.md",
     "docs/how-to/attach-handlers.md",
     "docs/how-to/export-over-otlp.md",
-    "docs/how-to/export-over-otlp.md",
     "docs/how-to/generate-outputs.md",
     "docs/how-to/metrics.md",
     "docs/how-to/poll-measurements.md",

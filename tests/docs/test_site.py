@@ -6,8 +6,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import heliograph
 from heliograph.catalog import format_reference
+from heliograph.metrics.definitions import CARDINALITY_LIMIT
+from heliograph.metrics.tags import LONGEST
+from heliograph.otel import AttributeLimits, Backoff, OpenSpanLimits
+from heliograph.otel.configuration import Options, settle
+from heliograph.otel.transport import LONGEST_PATIENCE
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -34,3 +41,31 @@ def test_every_public_module_has_its_page() -> None:
     }
 
     assert public <= documented, "add a page to docs/reference/api"
+
+
+_QUEUEING = settle(Options(), {}).queueing
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"| {AttributeLimits().text:,}; {AttributeLimits().stacktrace:,} characters |",
+        f"that is an array | {AttributeLimits().items} |",
+        f"| {OpenSpanLimits().size:,}; {OpenSpanLimits().age / 3600:g} h |",
+        f"| {Backoff().first:g} s, doubling up to {Backoff().longest:g} s |",
+        f"| {LONGEST_PATIENCE:g} s |",
+        f"| Points of one request | {_QUEUEING['metrics'].batch:,} |",
+        f"| Text of a tag | {LONGEST:,} characters |",
+        f"{CARDINALITY_LIMIT:,} series",
+        (
+            f"{_QUEUEING['traces'].size:,} waiting spans and {_QUEUEING['logs'].size:,} log events "
+            f"in batches of {_QUEUEING['logs'].batch}, sent every {_QUEUEING['traces'].delay:g} s "
+            f"and every {_QUEUEING['logs'].delay:g} s; "
+            f"metrics every {_QUEUEING['metrics'].delay:g} s"
+        ),
+    ],
+)
+def test_the_bridges_limits_are_those_of_the_code(said: str) -> None:
+    page = (DOCS / "explanation" / "opentelemetry.md").read_text(encoding="utf-8")
+
+    assert said in " ".join(page.split())
