@@ -16,7 +16,7 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter_ns
 
-from benchmarks.otel import metrics
+from benchmarks.otel import metrics, spans
 
 _DATA = [{"id": number, "name": f"name {number}", "tags": ["a"] * 5} for number in range(400)]
 
@@ -49,9 +49,12 @@ def compare(ours: Callable[[], object], theirs: Callable[[], object], rounds: in
 def main(rounds: int = 400) -> None:
     """Print the table."""
     own, given, by_hand = metrics.calls()
-    print(f"{'one read, in place':32} {'ours':>11} {'by hand':>11} {'ratio':>7}")
-    print(f"{'metrics, configure':32} {compare(own, by_hand, rounds)}")
-    print(f"{'metrics, given MeterProvider':32} {compare(given, by_hand, rounds)}")
+    print(f"{'one read, in place':48} {'ours':>11} {'by hand':>11} {'ratio':>7}")
+    print(f"{'metrics, configure':48} {compare(own, by_hand, rounds)}")
+    print(f"{'metrics, given MeterProvider':48} {compare(given, by_hand, rounds)}")
+    found = spans.calls()
+    for name, (rival, _) in spans.BARS.items():
+        print(f"{name:48} {compare(found[name], found[rival], rounds)}")
 
 
 if __name__ == "__main__":

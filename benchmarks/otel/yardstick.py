@@ -133,18 +133,16 @@ class Emitted:
                 max_attempts=3,
             ) as request:
                 result = read.perform()
-                request.measurements.update(
-                    gap_addresses_read=read.gaps, largest_gap=read.largest_gap
-                )
+                measured = request.measurements
+                measured["gap_addresses_read"] = read.gaps
+                measured["largest_gap"] = read.largest_gap
                 request.metadata["result"] = result
-            reading.measurements.update(
-                batches=1,
-                total_attempts=1,
-                objects_requested=len(names),
-                addresses_read=read.addresses,
-                gap_addresses_read=read.gaps,
-                largest_gap=read.largest_gap,
-            )
+            measured = reading.measurements
+            measured["batches"] = measured["total_attempts"] = 1
+            measured["objects_requested"] = len(names)
+            measured["addresses_read"] = read.addresses
+            measured["gap_addresses_read"] = read.gaps
+            measured["largest_gap"] = read.largest_gap
             reading.metadata["result"] = result
         return result
 

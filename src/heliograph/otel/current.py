@@ -368,6 +368,8 @@ class GivenSpan(CoveringSpan):
         "started_with",
         "token",
     )
+    start_time: int
+    left_behind: bool
     inner: trace.Span
     started_with: Attributes
     _context: SpanContext
