@@ -374,3 +374,24 @@ def test_the_instrumentor_turns_on_and_off(application: Application, telemetry: 
     assert [span.name for span in application.spans.get_finished_spans()] == ["bakery.knead"]
     assert telemetry.list_handlers() == []
     assert instrumentor.instrumentation_dependencies() == ()
+
+
+def test_all_bridges_end_with_the_process_and_share_its_time(telemetry: Telemetry) -> None:
+    class Slow:
+        exit_timeout = 0.2
+
+        def begin_ending(self, deadline: float) -> Callable[[], object]:
+            def wait() -> None:
+                threading.Event().wait(max(0.0, deadline - time.monotonic()))
+                lifetime.no_longer_at_exit(self)
+
+            return wait
+
+    for _ in range(5):
+        lifetime.at_exit(Slow())
+    began = time.monotonic()
+
+    lifetime._at_exit()
+
+    assert time.monotonic() - began < 0.2 * 3
+    assert lifetime._living == {}

@@ -173,7 +173,11 @@ def settle(options: Options, variables: Mapping[str, str] | None = None) -> Sett
             "unset it, or give the providers that are made from it to instrument()",
         )
     signals = _signals(options, env)
-    destinations = {signal: _destination(signal, options, env) for signal in signals}
+    destinations: dict[Signal, Destination] = {
+        signal: _destination(signal, options, env) for signal in signals
+    }
+    if disabled:
+        destinations.clear()
     span_limits, log_limits, value_lengths = _limits(env)
     metric_words = ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",)
     # Our instruments are all synchronous, for which lowmemory is delta.
@@ -187,7 +191,7 @@ def settle(options: Options, variables: Mapping[str, str] | None = None) -> Sett
     exponential = options.exponential_histograms
     settings = Settings(
         disabled=disabled,
-        destinations={} if disabled else destinations,
+        destinations=destinations,
         queueing={signal: _queueing(signal, options, env) for signal in SIGNALS},
         resource=_resource(options, env),
         sampler=_sampler(options, env),

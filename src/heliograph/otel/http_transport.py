@@ -45,7 +45,7 @@ class OtlpHttpAdapter(HTTPAdapter):
     answer: Answer | None = None
 
     def __init__(self, signal: Signal, certificate_file: str | None) -> None:
-        self._signal = signal
+        self._signal: Signal = signal
         self._trusted = certificate_file
         self._sockets = _Sockets()
         super().__init__(pool_connections=1, pool_maxsize=1)
@@ -116,7 +116,7 @@ def _judge(signal: Signal, response: requests.Response, body: bytes) -> Answer:
 
 def _taken(signal: Signal, response: requests.Response, body: bytes) -> Answer:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and kind in {"application/x-protobuf", "text/html", "text/plain"}:
+    if body and kind in {"application/x-protobuf", "text/html"}:
         # What says 200 to everything is no collector; the data would vanish without a word.
         try:
             return read_response(signal, body)

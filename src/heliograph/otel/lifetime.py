@@ -26,6 +26,7 @@ class Ending(Protocol):
 
     def begin_ending(self, deadline: float) -> Callable[[], object]:
         """Begin to end; return what waits for that, until the deadline at most."""
+        ...
 
 
 _living: Final[dict[int, Ending]] = {}

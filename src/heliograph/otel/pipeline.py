@@ -66,12 +66,11 @@ class Pipeline:
             source: Queue | Numbers
             if signal != "metrics":
                 source = Queue(queueing, partial(self._nudge, signal))
-            elif aggregate is not None:
+            else:
+                assert aggregate is not None, "whoever exports metrics has them"
                 resource, temporality = settings.resource, settings.temporality
                 report = self.reports.report
                 source = Numbers(aggregate, resource, temporality, queueing.batch, report)
-            else:
-                continue
             self._workers[signal] = Worker(
                 signal,
                 source,
@@ -132,7 +131,7 @@ class Pipeline:
 
     def _order(self, deadline: float, *, last: bool = False) -> _Round:
         exported, dropped = self._exported(), self._dropped()
-        orders = {
+        orders: dict[Signal, Order] = {
             signal: worker.order(deadline, last=last) for signal, worker in self._workers.items()
         }
         return _Round(orders, exported, dropped)

@@ -40,12 +40,15 @@ class Source(Protocol):
 
     def mark(self) -> int:
         """How many items there have ever been, those that wait included."""
+        ...
 
     def released(self) -> int:
         """How many of those wait no more."""
+        ...
 
     def batch(self, most: int) -> tuple[Any, int] | None:
         """The items to send next, as the exporter takes them, and how many; they stay."""
+        ...
 
     def release(self, count: int) -> None:
         """Take away the items of the batch, or the first of them."""
@@ -55,12 +58,15 @@ class Source(Protocol):
 
     def dropped(self) -> Mapping[str, int]:
         """How many items were dropped, by reason."""
+        ...
 
     def queued(self) -> int:
         """How many items wait."""
+        ...
 
     def close(self) -> int:
         """Take in nothing more, and forget what waits; return how much that was."""
+        ...
 
     def restart(self) -> None:
         """Begin anew in the child of a fork: what waits is the parent's."""
@@ -178,7 +184,7 @@ class Numbers:
     ) -> None:
         self._aggregate = aggregate
         self._resource = resource
-        self._temporality = temporality
+        self._temporality: Temporality = temporality
         self._batch = batch
         self._before = before
         self.restart()

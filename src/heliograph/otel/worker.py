@@ -113,7 +113,7 @@ class Worker:
         backoff: Backoff,
         reports: Reports,
     ) -> None:
-        self._signal = signal
+        self._signal: Signal = signal
         self.source = source
         self._make_sender = make_sender
         self._sender = make_sender()
