@@ -7,6 +7,7 @@ import sys
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import CodeType
     from typing import Final
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_callable",
     "check_handler_id",
     "check_name",
+    "check_names",
     "check_policy",
     "code_flags",
 ]
@@ -64,6 +66,31 @@ def check_name(name: object, what: str = "event name") -> str:
                 "and _, each beginning with a letter, joined by dots, such as 'shop.order.placed'"
             )
     return name
+
+
+def check_names(events: Iterable[object], what: str) -> tuple[str, ...]:
+    """Return several names, each once, if all are well-formed.
+
+    Raises:
+        EventNameError: One is not.
+        TypeError: They are a single string, or nothing that can be iterated over.
+        ValueError: There are none.
+    """
+    if isinstance(events, str):
+        raise TypeError(
+            f"attach_many takes several event names, not the string {events!r}; "
+            "use attach for a single event"
+        )
+    try:
+        given = iter(events)
+    except TypeError:
+        raise TypeError(
+            f"attach_many takes several event names, not {events!r}; give it a list of them"
+        ) from None
+    names = tuple(dict.fromkeys([check_name(name) for name in given]))
+    if not names:
+        raise ValueError(f"attach_many: no events for {what}; name at least one")
+    return names
 
 
 def check_callable(function: object, what: str) -> None:

@@ -41,6 +41,7 @@ from heliograph._checks import (
     check_callable,
     check_handler_id,
     check_name,
+    check_names,
     check_policy,
 )
 from heliograph._generics import D, EventTypes, M, final
@@ -196,9 +197,7 @@ class _Attached:
                 self.pause = min(self.pause * 2, QUARANTINE_LONGEST_NS)
             raise
         except BaseException:
-            self.retry_at = (
-                clock  # cancelled, which says nothing of the handler: the next one tries
-            )
+            self.retry_at = clock  # a cancellation says nothing of the handler: the next one tries
             raise
         self.telemetry._set_pause(self, 0)
 
@@ -383,22 +382,7 @@ class Telemetry:
             TypeError: As for `attach`, or `events` is a single string.
             ValueError: `events` is empty, or `on_failure` is none of the three.
         """
-        if isinstance(events, str):
-            raise TypeError(
-                f"attach_many takes several event names, not the string {events!r}; "
-                "use attach for a single event"
-            )
-        try:
-            given = iter(events)
-        except TypeError:
-            raise TypeError(
-                f"attach_many takes several event names, not {events!r}; give it a list of them"
-            ) from None
-        names = tuple(dict.fromkeys([check_name(name) for name in given]))
-        if not names:
-            raise ValueError(
-                f"attach_many: no events for handler {handler_id!r}; name at least one"
-            )
+        names = check_names(events, f"handler {handler_id!r}")
         self._attach(handler_id, names, handler, config, on_failure)
 
     def _attach(

@@ -89,8 +89,7 @@ Write = Callable[[Scene], object]
 
 # Each write, and what can be said of the handlers afterwards unless the other write is about them.
 WRITES: dict[str, Write] = {
-    "attach": lambda scene: scene.attach("new", "a.a"),
-    "attach_many": lambda scene: scene.attach("new", "a.a", "a.b", "a.c"),
+    "attach": lambda scene: scene.attach("new", "a.a", "a.b", "a.c"),
     "detach": lambda scene: scene.telemetry.detach("first"),
     "release": lambda scene: scene.telemetry.release("paused"),
     "observe": lambda scene: scene.observe("new watcher"),
@@ -108,7 +107,6 @@ INTERRUPTIONS: dict[str, Write] = {
     "detach what is being released": lambda scene: scene.telemetry.detach("paused"),
     "observe": lambda scene: scene.observe("nested watcher"),
     "close": lambda scene: scene.observations["watcher"].close(),
-    "event": lambda scene: scene.telemetry.event("a.c"),
     "release": lambda scene: scene.telemetry.release("paused"),
 }
 

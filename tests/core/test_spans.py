@@ -293,6 +293,14 @@ class TestContext:
 
         assert [data[CONTEXT] for data in seen.metadata] == ["mine"] * 4
 
+    def test_it_can_be_asked_for_before_the_span_begins(self, span: OpenSpan, seen: Seen) -> None:
+        active = span()
+        context = active.context
+        with active:
+            assert active.context == context
+
+        assert [data[CONTEXT] for data in seen.metadata] == [context] * 2
+
     def test_none_is_no_context(self, span: OpenSpan, seen: Seen) -> None:
         with span({CONTEXT: None}) as active:
             pass
