@@ -84,7 +84,7 @@ class Bridge:
         self.catalog = catalog
         self.disabled = disabled
         self._telemetry = telemetry
-        self.exit_timeout = exit_timeout
+        self.exit_timeout: float = exit_timeout
         self._number = next(_numbers)
         self._spans: SpanBridge | None = None
         self._logs: LogBridge | None = None

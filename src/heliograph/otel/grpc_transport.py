@@ -54,7 +54,7 @@ class GrpcAdapter(BaseAdapter):
 
     def __init__(self, signal: Signal, to: Destination, user_agent: str) -> None:
         super().__init__()
-        self.url = f"grpc://{to.endpoint}{_METHODS[signal]}"
+        self.url: str = f"grpc://{to.endpoint}{_METHODS[signal]}"
         self._signal: Signal = signal
         self._to = to
         self._metadata = tuple(to.headers.items())

@@ -60,7 +60,9 @@ class Pipeline:
         self._resource = settings.resource
         self._workers: dict[Signal, Worker] = {}
         destinations = settings.destinations
-        self.reports = HealthReports(telemetry, self._workers, destinations, open_spans, unusable)
+        self.reports: HealthReports = HealthReports(
+            telemetry, self._workers, destinations, open_spans, unusable
+        )
         for signal, to in destinations.items():
             queueing = settings.queueing[signal]
             source: Queue | Numbers

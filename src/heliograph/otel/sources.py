@@ -100,7 +100,7 @@ class Queue:
     def __init__(self, queueing: Queueing, full: Callable[[], None]) -> None:
         self._queueing = queueing
         self._full = full
-        self.capacity = queueing.size
+        self.capacity: int = queueing.size
         self.restart()
 
     def restart(self) -> None:

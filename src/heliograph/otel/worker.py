@@ -83,7 +83,7 @@ class Order:
     def __init__(self, deadline: float, *, last: bool = False) -> None:
         self.deadline = deadline
         self.last = last
-        self.done = threading.Event()
+        self.done: threading.Event = threading.Event()
         self.outcome: Outcome = "timed out"
 
 
@@ -130,7 +130,7 @@ class Worker:
         self._limit = self._most
         self._failures = 0
         self._lost = 0
-        self.exported = 0
+        self.exported: int = 0
         self.error: str | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"heliograph-otel-{self._signal}", daemon=True
