@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
-    from typing import Final
+    from typing import Any, Final
 
 __all__ = [
     "ASYNC_GENERATOR",
@@ -135,7 +135,7 @@ def check_policy(on_failure: object, what: str, *allowed: str) -> None:
         )
 
 
-def code_flags(function: object) -> int:
+def code_flags(function: Any) -> int:
     """Return the code flags of whatever would run if `function` were called."""
     # Bounded, because partials and callable objects may be nested without end.
     for _ in range(8):
