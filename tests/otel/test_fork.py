@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from heliograph.otel.resource import ProcessResource
-from tests.otel.endpoints import grpc_receiver, http_receiver
+from tests.otel.endpoints import grpc_receiver, hanging, http_receiver
 
 # Threads of the parent are in the middle of everything when it forks: spans, exports, collections.
 UNDER_LOAD = """
@@ -151,3 +151,36 @@ class TestResource:
 
         assert one != two
         assert len({one, two, one}) == 2
+
+
+HANGING = """
+import os, sys, threading, time
+import heliograph
+from heliograph import otel
+
+bridge = otel.configure(sys.argv[1], protocol="grpc", catalogs=["modboss"], signals=["traces"])
+with heliograph.span("modboss.read", {"schema": "pump", "names": ["a"]}):
+    pass
+assert bridge.flush(0.2).status == "timed out"
+began = time.monotonic()
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+print(time.monotonic() - began)
+os.waitpid(pid, 0)
+"""
+
+
+def test_forking_does_not_wait_for_a_collector_that_hangs() -> None:
+    with hanging() as port:
+        child = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", HANGING, f"http://127.0.0.1:{port}"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=55,
+            env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "1"},
+        )
+
+    assert child.returncode == 0, child.stderr
+    assert float(child.stdout) < 2.0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from io import BytesIO
 from pathlib import Path
@@ -68,9 +69,13 @@ class GrpcAdapter(BaseAdapter):
         self._channel: grpc.Channel | None = None
         self._call: Any = None
         self._shut = False
+        self._busy = threading.Lock()
+        self._process = os.getpid()
+        _living[id(self)] = self
 
     def abort(self) -> None:
         """End the attempt under way, and every later one."""
+        _living.pop(id(self), None)
         with self._lock:
             self._shut = True
             call, channel = self._call, self._channel
@@ -91,13 +96,32 @@ class GrpcAdapter(BaseAdapter):
         cert: Any = None,  # noqa: ARG002 - as above
         proxies: Any = None,  # noqa: ARG002 - as above
     ) -> Response:
-        content = self._export(request.body, timeout)
+        with self._busy:
+            content = self._export(request.body, timeout)
         response = Response()
         response.status_code = 200
         response.request = request
         response.url = request.url or self.url
         response.raw = BytesIO(content)
         return response
+
+    def is_ours(self) -> bool:
+        """Whether it was made in this process, and not in one that forked it."""
+        return self._process == os.getpid()
+
+    def pause(self) -> bool:
+        """Let the attempt under way end, or end it; return whether `resume` has to be called."""
+        if self._busy.acquire(timeout=_COURTESY):
+            return True
+        with self._lock:
+            call = self._call
+        if call is not None:
+            call.cancel()
+        return self._busy.acquire(timeout=_COURTESY)
+
+    def resume(self) -> None:
+        """Allow attempts again."""
+        self._busy.release()
 
     def _export(self, body: Any, timeout: float | None) -> bytes:
         try:
@@ -187,3 +211,37 @@ def _retry_after(failure: Any) -> float | None:
 def _seconds(info: Any) -> float:
     seconds: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
     return min(max(0.0, seconds), LONGEST_PATIENCE)
+
+
+# -- Forks -----------------------------------------------------------------------------------------
+
+# gRPC's own support of forks needs that no thread is in the middle of a call. A healthy collector
+# answers well within this time (our choice); a call that takes longer is cancelled, and the batch
+# is sent again.
+_COURTESY: Final = 0.2
+_living: Final[dict[int, GrpcAdapter]] = {}
+_paused: Final[list[GrpcAdapter]] = []
+
+
+def _before_fork() -> None:
+    _paused.extend(each for each in list(_living.values()) if each.pause())
+
+
+def _after_fork() -> None:
+    for each in _paused:
+        each.resume()
+    _paused.clear()
+
+
+def _after_fork_in_child() -> None:
+    # The workers get adapters of their own; those of the parent are left as they are.
+    _after_fork()
+    for key, each in list(_living.items()):
+        if not each.is_ours():
+            del _living[key]
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - absent on Windows only
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )
