@@ -29,8 +29,10 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_program_is_tested_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "first_event.py"}
+def test_every_program_is_tested() -> None:
+    # The export is tested with the documentation that shows it, tests/docs/test_examples.py.
+    tested = {"demo.py", "first_event.py", "otel_export.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
 def test_the_first_event_is_heard() -> None:

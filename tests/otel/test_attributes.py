@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from heliograph.catalog.exported import TRUNCATED, span_attributes
 from heliograph.otel.attributes import AttributeLimits, Extractor
+from heliograph.plain import plain
 from tests.otel.bakery import bakery
 
 LIMITS = AttributeLimits(text=12, items=3)
@@ -51,10 +52,8 @@ def scalar(kind: str, value: Any) -> tuple[Any, bool]:
         text = value.hex()
     elif isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace").decode()
-    elif isinstance(value, float) and not math.isfinite(value):
-        text = f'"{value!r}"'
     else:
-        text = json.dumps(value)
+        text = json.dumps(plain(value), allow_nan=False)
     return text[:12], len(text) > 12
 
 
