@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+# Here, so that runs inside of a test find them imported and leave them so.
+from heliograph import Telemetry, metrics
+from heliograph.testing.reporters import Distribution, reported
+
 REPORTER = """
 from heliograph import metrics
 from heliograph.testing.reporters import ReporterConformance, reported
@@ -66,9 +70,6 @@ def test_a_suite_without_a_reporter_says_what_is_missing(pytester: pytest.Pytest
 
 
 def test_exponential_points_are_compared_by_what_all_histograms_have() -> None:
-    from heliograph import Telemetry, metrics
-    from heliograph.testing.reporters import Distribution, reported
-
     telemetry = Telemetry()
     definition = metrics.histogram("a.b", buckets="exponential")
     with metrics.Aggregate([definition], telemetry=telemetry) as aggregate:
