@@ -50,8 +50,9 @@ _next_context: Callable[[], Hashable] = count(1).__next__
 class ActiveSpan(SpanTypes[SM, SD]):
     """One operation under way: what `with span(...)` yields.
 
-    Its `measurements` and `metadata` may be filled until the operation ends; the events executed at
-    its end carry them. Enter it once.
+    Its `measurements` and `metadata` may be filled until the operation ends; the event executed at
+    its end carries these very dicts, so a reference that was kept is not for changing. Enter it
+    once.
     """
 
     __slots__ = (
@@ -60,12 +61,14 @@ class ActiveSpan(SpanTypes[SM, SD]):
         "_given",
         "_measurements",
         "_metadata",
+        "_owned",
         "_span",
         "_started",
     )
     # No __init__: `span` and `Span` fill the slots themselves, which is faster than a constructor.
     _span: Span[Any, Any]
     _given: Mapping[str, Any]
+    _owned: bool  # whether `_given` is a dict that nobody else has
     _announced: dict[str, Any] | None  # what the start event carried, if anybody listened
     _metadata: dict[str, Any] | None
     _measurements: dict[str, Any] | None
@@ -115,7 +118,12 @@ class ActiveSpan(SpanTypes[SM, SD]):
                 if context is None:
                     context = _next_context()
                 self._context = context
-            self._announced = announced = {**self._given, SPAN_CONTEXT: context}
+            if self._owned:
+                announced: dict[str, Any] = self._given  # type: ignore[assignment]  # see _owned
+                announced[SPAN_CONTEXT] = context
+            else:
+                announced = {**self._given, SPAN_CONTEXT: context}
+            self._announced = announced
             start.execute({"monotonic_time": started, "system_time": _time_ns()}, announced)
         return self
 
@@ -131,18 +139,20 @@ class ActiveSpan(SpanTypes[SM, SD]):
             if stop.handlers:
                 # Who listens is decided here, not at the start, so that late attachers work.
                 ended = _monotonic_ns()
-                if self._measurements is None:
-                    measurements = {"duration": ended - self._started, "monotonic_time": ended}
+                measurements = self._measurements
+                if measurements is None:
+                    measurements = {}
                 else:
-                    measurements = {
-                        **self._measurements,
-                        "duration": ended - self._started,
-                        "monotonic_time": ended,
-                    }
-                if self._metadata is None and self._announced is not None:
-                    stop.execute(measurements, self._announced)  # as good as a copy, see _closing
-                else:
+                    self._measurements = None  # from now on it is the event's
+                measurements["duration"] = ended - self._started
+                measurements["monotonic_time"] = ended
+                metadata = self._metadata
+                if metadata is None:
                     stop.execute(measurements, self._closing())
+                else:
+                    self._metadata = None
+                    metadata[SPAN_CONTEXT] = self._context  # whatever the body did to it
+                    stop.execute(measurements, metadata)
         else:
             event = self._span.exception
             if event.handlers:
@@ -160,10 +170,8 @@ class ActiveSpan(SpanTypes[SM, SD]):
     def _closing(self) -> Mapping[str, Any]:
         """Return what the event at the end carries."""
         if self._metadata is not None:
-            # A copy, since the body may have kept the dict, and handlers may keep what they get.
-            metadata = self._metadata.copy()
-            metadata[SPAN_CONTEXT] = self._context
-            return metadata
+            self._metadata[SPAN_CONTEXT] = self._context
+            return self._metadata
         if self._announced is not None:
             return self._announced  # handlers change nothing, so that it is as good as a copy
         return {**self._given, SPAN_CONTEXT: self.context}
@@ -219,9 +227,11 @@ class Span(SpanTypes[SM, SD]):
     @overload
     def __call__(self, metadata: Mapping[str, Any] = ..., /, **more: Any) -> ActiveSpan[SM, SD]: ...
     def __call__(self, metadata: Any = EMPTY, /, **more: Any) -> Any:
+        owned = False
         if more:
             # The keywords' dict is nobody else's: it needs no copy unless it has to be joined.
             metadata = {**metadata, **more} if metadata else more
+            owned = True
         elif callable(metadata):
             from heliograph._decorate import decorate
 
@@ -229,6 +239,7 @@ class Span(SpanTypes[SM, SD]):
         active: ActiveSpan[SM, SD] = ActiveSpan()
         active._span = self
         active._given = metadata
+        active._owned = owned
         active._announced = active._metadata = active._measurements = active._context = None
         return active
 
@@ -285,6 +296,7 @@ def make_span(spans: Spans) -> OpenSpan:
         active: ActiveSpan[Any, Any] = ActiveSpan()
         active._span = spans[prefix]
         active._given = metadata
+        active._owned = False
         active._announced = active._metadata = active._measurements = active._context = None
         return active
 
