@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[1]
 CATALOGS = {path.name for path in (PROJECT / "catalogs").iterdir()}
-EXTRAS = {"all", "catalog", "cli", "cluster", "gateway", "modbus", "otel", "otel-grpc"}
+EXTRAS = {"all", "catalog", "cli", "cluster", "gateway", "modbus", "otel", "otel-grpc", "uvloop"}
 
 # Light enough for everybody; what is heavier comes on first use.
 HEAVY = {"asyncio", "inspect", "logging"}

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong in a cluster, in pairs: the caller misused us, or the peer misbehaved.
+
+```text
+PartisanError
+├── LocalError          the caller asked for what cannot be done
+│   ├── EncodeError     (ValueError) a term that Erlang has no form for
+│   ├── InboxClosedError    (LookupError) the inbox takes no more, and is empty
+│   ├── ListenError     (OSError) the node cannot listen where it was told to
+│   ├── NameTakenError  (ValueError) the name is registered, or the node runs
+│   ├── NodeClosedError (RuntimeError) the node does not run
+│   ├── QueueFullError  (BlockingIOError) no room now, and the caller would not wait
+│   └── UnknownNodeError    (LookupError) no member has this name
+└── RemoteError         a peer sent what it should not, or is not there
+    ├── DecodeError     (ValueError) bytes that are no External Term Format
+    ├── FrameError      (ValueError) a frame longer than allowed
+    ├── JoinError       (ConnectionError) the node asked to join through cannot be joined
+    ├── NoReplyError    (TimeoutError) no reply came in time
+    └── NotConnectedError   (ConnectionError) the member cannot be reached now
+```
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DecodeError",
+    "EncodeError",
+    "FrameError",
+    "InboxClosedError",
+    "JoinError",
+    "ListenError",
+    "LocalError",
+    "NameTakenError",
+    "NoReplyError",
+    "NodeClosedError",
+    "NotConnectedError",
+    "PartisanError",
+    "QueueFullError",
+    "RemoteError",
+    "UnknownNodeError",
+]
+
+
+class PartisanError(Exception):
+    """Anything that `heliograph.partisan` raises on purpose."""
+
+
+class LocalError(PartisanError):
+    """The caller asked for what cannot be done."""
+
+
+class RemoteError(PartisanError):
+    """A peer sent what it should not, or is not there."""
+
+
+class InboxClosedError(LocalError, LookupError):
+    """The inbox was closed, and nothing is left in it."""
+
+
+class ListenError(LocalError, OSError):
+    """The node cannot listen at the address it was given."""
+
+
+class NameTakenError(LocalError, ValueError):
+    """Somebody else has this name already."""
+
+
+class NodeClosedError(LocalError, RuntimeError):
+    """The node does not run: it was not entered yet, or it was left."""
+
+
+class QueueFullError(LocalError, BlockingIOError):
+    """There is no room for a message now, and the caller did not want to wait."""
+
+
+class UnknownNodeError(LocalError, LookupError):
+    """No member of the cluster has this name."""
+
+
+class JoinError(RemoteError, ConnectionError):
+    """The node to join through is not there, is another one, or does not speak the protocol."""
+
+
+class NotConnectedError(RemoteError, ConnectionError):
+    """The node is a member, but there is no connection to it now."""
+
+
+class NoReplyError(RemoteError, TimeoutError):
+    """A request got no reply before its deadline."""
+
+
+class EncodeError(LocalError, ValueError):
+    """A value that no Erlang term stands for, or one beyond a limit of the format."""
+
+
+class DecodeError(RemoteError, ValueError):
+    """Bytes that are no term in the External Term Format, or one beyond our limits.
+
+    Attributes:
+        reason: What is wrong.
+        offset: At which byte of what was given the trouble was noticed.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[type[DecodeError], tuple[str, int]]:
+        return type(self), (self.reason, self.offset)
+
+
+class FrameError(RemoteError, ValueError):
+    """A frame that announces more bytes than are allowed.
+
+    Attributes:
+        length: What it announces, in bytes.
+        limit: What is allowed.
+    """
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"a frame announces {length} bytes, allowed are {limit}: the peer speaks another"
+            " protocol, or the limit is too low"
+        )
+        self.length = length
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[type[FrameError], tuple[int, int]]:
+        return type(self), (self.length, self.limit)

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection: frames in, frames out, and what both may cost.
+
+How it works, for whoever changes it:
+
+*   A link is an asyncio protocol. On other event loops `heliograph.partisan.streams` plays the
+    transport's part, so that everything here runs the same everywhere.
+*   Reading: all links of a node read into one buffer of 64 KiB, because reading and looking at what
+    was read is one step of the event loop. What is left of it, the beginning of a frame, is kept
+    and put back in front of the next read. A frame that does not fit gets a buffer of its own,
+    which the transport then fills directly. So a frame is copied once at most on its way, and its
+    contents once more when they become terms.
+*   Fairness: whoever filled the buffer has more to say. Its turn is over; it goes on reading when
+    everything else that is due has been done.
+*   Writing: frames are collected and written together, when the event loop comes round or when 64
+    KiB have come together. When the transport has enough, they wait here; `await room()` is how a
+    sender learns about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heliograph.partisan.waiting import MakeWaiter, Waiter
+
+__all__ = ["Link", "LinkOwner", "ReadBuffer"]
+
+READ_SIZE: Final = 65_536
+"""Bytes one link may read before others have their turn; after the yardstick of the same size."""
+WRITE_SIZE: Final = 65_536
+"""Bytes that are written at once."""
+_LARGE: Final = 16_384
+"""From this size on writing a message's parts one by one costs less than putting them together."""
+_STEP: Final = 262_144
+"""Bytes of a large frame that are read at once; more would hold up the other links."""
+
+_length: Final = Struct(">I").unpack_from
+
+
+class ReadBuffer:
+    """Where all links of one event loop read into."""
+
+    __slots__ = ("data", "view")
+
+    def __init__(self) -> None:
+        self.data = bytearray(READ_SIZE)
+        self.view = memoryview(self.data)
+
+
+class LinkOwner(Protocol):
+    """What a link needs of its node."""
+
+    max_frame: int
+    """Bytes a frame may have."""
+    max_unsent: int
+    """Bytes that may wait in a link before senders wait."""
+    read_buffer: ReadBuffer
+    make_waiter: MakeWaiter
+    call_soon: Callable[[Callable[[], object]], object]
+
+    def link_opened(self, link: Link) -> None:
+        """The transport is there."""
+
+    def link_closed(self, link: Link, failure: BaseException | None) -> None:
+        """The transport is gone; None if it was closed by either side in good order."""
+
+    def link_frames(self, link: Link, data: bytes, start: int, end: int) -> int:
+        """Take every whole frame of `data[start:end]`; return where the first unfinished begins."""
+
+    def link_frame(self, link: Link, data: bytearray) -> None:
+        """Take one large frame, without its length."""
+
+    def link_oversized(self, link: Link, size: int) -> None:
+        """The peer announces a frame larger than `max_frame`."""
+
+    def link_wrote(self, link: Link, frames: int, size: int) -> None:
+        """So much was handed to the transport; only called if `link.tell_writes`."""
+
+
+class Link(asyncio.BufferedProtocol):
+    """One connection of a node, from the moment it is dialled or accepted.
+
+    Attributes:
+        number: Its number, which the node never gives twice.
+        side: `"client"` if this node dialled, else `"server"`.
+        peer: Name of the node at the other end, as far as it is known.
+        channel: Name of the channel, as far as it is known.
+        peer_addr: Address of the other end.
+        opened: Monotonic time in nanoseconds at which it was made.
+        close_reason: Why this side closes it; None as long as it doesn't.
+        unsent: Bytes that wait here to be handed to the transport.
+        paused: Whether the transport has enough for now.
+    """
+
+    __slots__ = (
+        "_flush_due",
+        "_kept",
+        "_large",
+        "_large_filled",
+        "_out",
+        "_parts",
+        "_reading",
+        "_room",
+        "_turn_over",
+        "_with_large",
+        "channel",
+        "close_reason",
+        "fast",
+        "held",
+        "number",
+        "opened",
+        "owner",
+        "paused",
+        "peer",
+        "peer_addr",
+        "side",
+        "tell_writes",
+        "transport",
+        "unsent",
+    )
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        number: int,
+        side: Literal["client", "server"],
+        opened: int,
+        *,
+        peer: str | None = None,
+        channel: str | None = None,
+    ) -> None:
+        self.owner = owner
+        self.number = number
+        self.side: Literal["client", "server"] = side
+        self.opened = opened
+        self.peer = peer
+        self.channel = channel
+        self.peer_addr = ""
+        self.close_reason: str | None = None
+        self.unsent = 0
+        self.paused = True  # until there is a transport
+        self.fast: Any = None
+        self.held = 0
+        self.tell_writes = False
+        self._out: list[bytes | bytearray | memoryview] = []
+        self._parts = 0
+        self._with_large = False
+        self._flush_due = False
+        self._room: list[Waiter] = []
+        self._kept = b""
+        self._large: bytearray | None = None
+        self._large_filled = 0
+        self._turn_over = False
+        self._reading = True
+
+    @property
+    def open(self) -> bool:
+        """Whether frames may still be written."""
+        return self.close_reason is None and hasattr(self, "transport")
+
+    # -- Life -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=4 * WRITE_SIZE, low=WRITE_SIZE)
+        address = transport.get_extra_info("peername")
+        if address:
+            host, port = address[0], address[1]
+            self.peer_addr = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.paused = False
+        self.owner.link_opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.paused = True
+        self._out.clear()
+        self.unsent = 0
+        if self.close_reason is None:
+            self.close_reason = "closed" if exc is None else "failure"
+        self._let_senders_go()
+        self.owner.link_closed(self, exc)
+
+    def close(self, reason: str) -> None:
+        """Hang up after what was written; the reason is that of `partisan.socket.close`."""
+        if self.close_reason is None:
+            self.flush()
+            self.close_reason = reason
+            if hasattr(self, "transport"):
+                self.transport.close()
+            self._let_senders_go()
+
+    def abort(self, reason: str) -> None:
+        """Hang up at once; what was not written yet is lost."""
+        if self.close_reason is None:
+            self.close_reason = reason
+        if hasattr(self, "transport"):
+            self.transport.abort()
+
+    # -- Writing ----------------------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        """Write a whole frame, its length included, soon."""
+        self._out.append(frame)
+        self.unsent += len(frame)
+        if self.unsent >= WRITE_SIZE:
+            self.flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.owner.call_soon(self._flush_soon)
+
+    def write_parts(self, head: bytes, body: bytes) -> None:
+        """Write a frame that is large enough for its body not to be copied."""
+        self._out.append(head)
+        self._out.append(body)
+        self._parts += 1
+        self._with_large = True
+        self.unsent += len(head) + len(body)
+        if self.unsent >= WRITE_SIZE:
+            self.flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.owner.call_soon(self._flush_soon)
+
+    def flush(self) -> None:
+        """Hand what was collected to the transport, unless that has enough."""
+        out = self._out
+        if not out or self.paused:
+            return
+        size = self.unsent
+        frames = len(out) - self._parts
+        self.unsent = self._parts = 0
+        if self._with_large:
+            self._with_large = False
+            self._out = []
+            self.transport.writelines(out)
+        else:
+            data = b"".join(out) if len(out) > 1 else out[0]
+            out.clear()
+            self.transport.write(data)
+        if self.tell_writes:
+            self.owner.link_wrote(self, frames, size)
+
+    def _flush_soon(self) -> None:
+        self._flush_due = False
+        self.flush()
+
+    @property
+    def full(self) -> bool:
+        """Whether senders should wait: the transport has enough, and so has the link."""
+        return self.paused and self.unsent >= self.owner.max_unsent
+
+    async def room(self) -> None:
+        """Wait until the link is no longer full, or closed."""
+        while self.full and self.close_reason is None:
+            waiter = self.owner.make_waiter()
+            self._room.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                if waiter in self._room:
+                    self._room.remove(waiter)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.flush()
+        if not self.full:
+            self._let_senders_go()
+
+    def _let_senders_go(self) -> None:
+        waiting, self._room = self._room, []
+        for waiter in waiting:
+            waiter.set()
+
+    # -- Reading ----------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        if self._large is not None:
+            filled = self._large_filled
+            return memoryview(self._large)[filled : filled + _STEP]
+        view = self.owner.read_buffer.view
+        kept = self._kept
+        if kept:
+            size = len(kept)
+            view[:size] = kept
+            return view[size:]
+        return view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        owner = self.owner
+        if self._large is not None:
+            self._fill_large(self._large, nbytes)
+            return
+        end = len(self._kept) + nbytes
+        data = bytes(owner.read_buffer.view[:end])
+        at = owner.link_frames(self, data, 0, end)
+        rest = end - at
+        self._kept = data[at:] if rest else b""
+        if self.close_reason is not None:
+            return
+        if rest >= 4:
+            (size,) = _length(data, at)
+            if size > owner.max_frame:
+                owner.link_oversized(self, size)
+                return
+            if size + 4 > READ_SIZE:
+                self._large = bytearray(size)
+                self._large_filled = rest - 4
+                self._large[: rest - 4] = memoryview(data)[at + 4 :]
+                self._kept = b""
+        if end == READ_SIZE:
+            self._end_turn()
+
+    def _fill_large(self, large: bytearray, nbytes: int) -> None:
+        self._large_filled += nbytes
+        if self._large_filled == len(large):
+            self._large = None
+            self.owner.link_frame(self, large)
+        if nbytes >= READ_SIZE:
+            self._end_turn()
+
+    def feed(self, data: bytes) -> None:
+        """Take what a transport read that has no way to read into `get_buffer`."""
+        view = memoryview(data)
+        while view and self.close_reason is None:
+            buffer = self.get_buffer(len(view))
+            size = min(len(buffer), len(view))
+            buffer[:size] = view[:size]
+            view = view[size:]
+            self.buffer_updated(size)
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself
+
+    def _end_turn(self) -> None:
+        if not self._turn_over:
+            self._turn_over = True
+            self._set_reading()
+            self.owner.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_over = False
+        self._set_reading()
+
+    def hold(self) -> None:
+        """Read no more until `let_go` was called as often: what was read finds no room."""
+        self.held += 1
+        self._set_reading()
+
+    def let_go(self) -> None:
+        """Take back one `hold`."""
+        self.held -= 1
+        self._set_reading()
+
+    def _set_reading(self) -> None:
+        reading = not (self._turn_over or self.held)
+        if reading is self._reading or self.close_reason is not None:
+            return
+        self._reading = reading
+        if reading:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
