@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The five encodings of ModBoss 0.2.0, which behave as its own do.
+
+Two things are mended: a negative `signed_int` is encoded as two's complement, and `unsigned_int`
+refuses floats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from heliograph.modboss.codecs.base import Codec
+from heliograph.modboss.errors import CodecError, NotAValueError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heliograph.modboss.mapping import Metadata
+
+__all__ = ["Ascii", "Boolean", "Raw", "SignedInt", "UnsignedInt"]
+
+
+class Raw(Codec[Any]):
+    """Registers and bits as they are: one as a number, several as a list."""
+
+    name = "raw"
+    bits = True
+
+    def encode(self, value: Any, _metadata: Metadata, /) -> Any:
+        return value
+
+    def decode(self, value: Any, _metadata: Metadata, /) -> Any:
+        return value
+
+
+class Boolean(Codec[bool]):
+    """False and True as 0 and 1."""
+
+    name = "boolean"
+    bits = True
+
+    def encode(self, value: bool, _metadata: Metadata, /) -> int:
+        if value is True:
+            return 1
+        if value is False:
+            return 0
+        raise NotAValueError(f"a boolean is encoded from True or False, not {shown(value)}")
+
+    def decode(self, value: Any, _metadata: Metadata, /) -> bool:
+        if type(value) is int:
+            if value == 1:
+                return True
+            if value == 0:
+                return False
+        raise NotAValueError(f"a boolean is decoded from 0 or 1, not {shown(value)}")
+
+
+class _SixteenBits(Codec[int]):
+    lowest: ClassVar[int]
+    highest: ClassVar[int]
+    code: ClassVar[str]
+    bits = True
+
+    def encode(self, value: int, _metadata: Metadata, /) -> int:
+        if type(value) is int and self.lowest <= value <= self.highest:
+            return value & 0xFFFF
+        text = f"{shown(value)} is not an integer from {self.lowest} to {self.highest}"
+        if isinstance(value, (int, float, str, list)) or value is None:
+            raise CodecError(text, "out_of_range", codec=self.name, value=value)
+        raise NotAValueError(text)
+
+    def decode(self, value: Any, _metadata: Metadata, /) -> int:
+        if type(value) is not int:
+            raise NotAValueError(f"{self.name} is decoded from one register, not {shown(value)}")
+        # Whatever the device driver gives, only its low 16 bits count, as in the original.
+        value &= 0xFFFF
+        return value if value <= self.highest else value - 0x10000
+
+    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
+        return (self.code if address_count == 1 else None), None
+
+
+class UnsignedInt(_SixteenBits):
+    """An integer from 0 to 65535 in one register."""
+
+    name = "unsigned_int"
+    lowest = 0
+    highest = 0xFFFF
+    code = "H"
+
+
+class SignedInt(_SixteenBits):
+    """An integer from -32768 to 32767 in one register, as two's complement."""
+
+    name = "signed_int"
+    lowest = -0x8000
+    highest = 0x7FFF
+    code = "h"
+
+
+class Ascii(Codec[str]):
+    """Text, two characters a register, the first in the high byte, filled up with NUL.
+
+    Text is encoded into holding registers only, and ends at the first NUL when it is decoded. Bytes
+    above 127, which encoding refuses, are decoded as Latin-1.
+    """
+
+    name = "ascii"
+    bits = True
+
+    def encode(self, value: str, metadata: Metadata, /) -> list[int]:
+        if not isinstance(value, str):
+            raise NotAValueError(f"text is encoded from a string, not {shown(value)}")
+        if metadata.object_type != "holding_register":
+            raise NotAValueError(f"text fits holding registers only, not a {metadata.object_type}")
+        # DEL is refused with what lies above it, as in the original.
+        if any(character >= "\x7f" for character in value):
+            raise CodecError(f"{shown(value)} has characters that are not ASCII", "not_ascii")
+        count = metadata.address_count
+        if len(value) > 2 * count:
+            detail = f"{len(value)} characters do not fit {count} registers of 2 characters"
+            raise CodecError(detail, "text_too_long", registers=count, max_chars=2 * count)
+        data = value.encode("ascii").ljust(2 * count, b"\0")
+        return [data[at] << 8 | data[at + 1] for at in range(0, len(data), 2)]
+
+    def decode(self, value: Any, _metadata: Metadata, /) -> str:
+        registers = value if isinstance(value, list) else [value]
+        if not all(type(register) is int for register in registers):
+            raise NotAValueError(f"text is decoded from registers, not {shown(value)}")
+        data = b"".join([(register & 0xFFFF).to_bytes(2, "big") for register in registers])
+        return _text(data)
+
+    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
+        return f"{2 * address_count}s", _text
+
+
+def _text(data: bytes) -> str:
+    return data.partition(b"\0")[0].decode("latin-1")
