@@ -6,12 +6,286 @@ Reads and writes of Modbus devices by mapping name.
 """
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    Protocol,
+    TypedDict,
+    cast,
+    overload,
+)
 
 from heliograph import ActiveSpan, Error, Event, Ok, Span
 
 if TYPE_CHECKING:
     from traceback import StackSummary
+
+
+class LinkConnectedMeasurements(TypedDict):
+    """Measurements of `modboss.link.connected`."""
+
+    connect_time: int
+    """Time the connection took to be made (`ns`)."""
+    tries: int
+    """Attempts in a row at this connection, from 1 (`{attempt}`)."""
+
+
+class LinkConnectedMetadata(TypedDict):
+    """Metadata of `modboss.link.connected`."""
+
+    link: str
+    """The link as a URL."""
+    server_address: str
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: Literal["tcp", "udp", "serial"]
+    """What carries the frames."""
+
+
+LINK_CONNECTED: Final = Event[LinkConnectedMeasurements, LinkConnectedMetadata](
+    "modboss.link.connected"
+)
+"""A link has a connection.
+
+Measurements: connect_time (ns); tries ({attempt}).
+
+Metadata: link; server_address; server_port, perhaps; network_transport.
+"""
+
+
+class LinkDisconnectedMeasurements(TypedDict):
+    """Measurements of `modboss.link.disconnected`."""
+
+    connected_time: int
+    """Time the connection was there (`ns`)."""
+
+
+class LinkDisconnectedMetadata(TypedDict):
+    """Metadata of `modboss.link.disconnected`."""
+
+    link: str
+    """The link as a URL."""
+    server_address: str
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: Literal["tcp", "udp", "serial"]
+    """What carries the frames."""
+    end: Literal["closed", "ended", "reset", "silence", "corrupt"]
+    """Why a connection ended: closed here; ended by the other side; reset; recycled here after a
+    time without answers, or after octets that were no frame.
+    """
+
+
+LINK_DISCONNECTED: Final = Event[LinkDisconnectedMeasurements, LinkDisconnectedMetadata](
+    "modboss.link.disconnected"
+)
+"""A link's connection has ended.
+
+Measurements: connected_time (ns).
+
+Metadata: link; server_address; server_port, perhaps; network_transport; end.
+"""
+
+
+class LinkReconnectingMeasurements(TypedDict):
+    """Measurements of `modboss.link.reconnecting`."""
+
+    tries: int
+    """Attempts in a row at this connection, from 1 (`{attempt}`)."""
+
+
+class LinkReconnectingMetadata(TypedDict):
+    """Metadata of `modboss.link.reconnecting`."""
+
+    link: str
+    """The link as a URL."""
+    server_address: str
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: Literal["tcp", "udp", "serial"]
+    """What carries the frames."""
+
+
+LINK_RECONNECTING: Final = Event[LinkReconnectingMeasurements, LinkReconnectingMetadata](
+    "modboss.link.reconnecting"
+)
+"""A link that had a connection, or failed to get one, tries again.
+
+Measurements: tries ({attempt}).
+
+Metadata: link; server_address; server_port, perhaps; network_transport.
+"""
+
+
+class LinkUnreachableMeasurements(TypedDict):
+    """Measurements of `modboss.link.unreachable`."""
+
+    connect_time: int
+    """Time the connection took to be made (`ns`)."""
+    tries: int
+    """Attempts in a row at this connection, from 1 (`{attempt}`)."""
+
+
+class LinkUnreachableMetadata(TypedDict):
+    """Metadata of `modboss.link.unreachable`."""
+
+    link: str
+    """The link as a URL."""
+    server_address: str
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: Literal["tcp", "udp", "serial"]
+    """What carries the frames."""
+    failure: BaseException
+    """Why no connection could be made."""
+
+
+LINK_UNREACHABLE: Final = Event[LinkUnreachableMeasurements, LinkUnreachableMetadata](
+    "modboss.link.unreachable"
+)
+"""A link could get no connection.
+
+Measurements: connect_time (ns); tries ({attempt}).
+
+Metadata: link; server_address; server_port, perhaps; network_transport; failure.
+"""
+
+
+class LinkRequestMeasurements(TypedDict):
+    """Measurements of `modboss.link.request`."""
+
+    queue_wait: int
+    """Time a request waited for those before it (`ns`)."""
+    pacing_wait: int
+    """Time a request waited for the link's spacing (`ns`)."""
+    round_trip: int
+    """Time from sending to the answer, connecting included if need be (`ns`)."""
+
+
+class LinkRequestMetadata(TypedDict):
+    """Metadata of `modboss.link.request`."""
+
+    link: str
+    """The link as a URL."""
+    server_address: str
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: Literal["tcp", "udp", "serial"]
+    """What carries the frames."""
+    unit_id: int
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: int
+    """Modbus function code of the request."""
+    function_name: Literal[
+        "read_coils",
+        "read_discrete_inputs",
+        "read_holding_registers",
+        "read_input_registers",
+        "write_coil",
+        "write_register",
+        "write_coils",
+        "write_registers",
+        "mask_write_register",
+    ]
+    """Its name."""
+    outcome: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(reason)` with the word of the failure."""
+    exception_code: NotRequired[int]
+    """Exception code that the device answered with, from 1 to 255."""
+
+
+LINK_REQUEST: Final = Event[LinkRequestMeasurements, LinkRequestMetadata]("modboss.link.request")
+"""A request has been answered, or has failed.
+
+Measurements: queue_wait (ns); pacing_wait (ns); round_trip (ns).
+
+Metadata: link; server_address; server_port, perhaps; network_transport; unit_id; function_code;
+function_name; outcome; exception_code, perhaps.
+"""
+
+
+class PollCycleMeasurements(TypedDict):
+    """Measurements of `modboss.poll.cycle`."""
+
+    lag: int
+    """Time the cycle began after it was due (`ns`)."""
+    cycle_time: int
+    """Time the cycle took (`ns`)."""
+    changes: int
+    """Values that changed by more than their dead band (`{value}`)."""
+
+
+class PollCycleMetadata(TypedDict):
+    """Metadata of `modboss.poll.cycle`."""
+
+    device: str
+    """Name of the polled device."""
+    group: str
+    """Name of the poll group."""
+    outcome: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(reason)` with the word of the failure."""
+
+
+POLL_CYCLE: Final = Event[PollCycleMeasurements, PollCycleMetadata]("modboss.poll.cycle")
+"""A poll group has been read once.
+
+Measurements: lag (ns); cycle_time (ns); changes ({value}).
+
+Metadata: device; group; outcome.
+"""
+
+
+class PollMissedMeasurements(TypedDict):
+    """Measurements of `modboss.poll.missed`."""
+
+    misses: int
+    """Due times that passed while a cycle was under way (`{cycle}`)."""
+
+
+class PollMissedMetadata(TypedDict):
+    """Metadata of `modboss.poll.missed`."""
+
+    device: str
+    """Name of the polled device."""
+    group: str
+    """Name of the poll group."""
+
+
+POLL_MISSED: Final = Event[PollMissedMeasurements, PollMissedMetadata]("modboss.poll.missed")
+"""A poll group was due again before its last cycle had ended, so that it was left out.
+
+Measurements: misses ({cycle}).
+
+Metadata: device; group.
+"""
+
+
+class PollOverflowMeasurements(TypedDict):
+    """Measurements of `modboss.poll.overflow`."""
+
+    dropped: int
+    """Changes that a reader of values was too slow for (`{value}`)."""
+
+
+class PollOverflowMetadata(TypedDict):
+    """Metadata of `modboss.poll.overflow`."""
+
+
+POLL_OVERFLOW: Final = Event[PollOverflowMeasurements, PollOverflowMetadata](
+    "modboss.poll.overflow"
+)
+"""A stream of values dropped its oldest changes, because nobody took them.
+
+Measurements: dropped ({value}).
+"""
 
 
 class ReadStartMeasurements(TypedDict):
@@ -34,6 +308,16 @@ class ReadStartMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -70,6 +354,16 @@ class ReadStopMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     result: Ok[Any] | Error[Any]
     """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
     raw values.
@@ -98,6 +392,16 @@ class ReadExceptionMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     kind: Literal["error", "exit", "cancelled"]
     """How the operation was left: by an error, by an exit, or cancelled."""
     reason: BaseException
@@ -123,6 +427,11 @@ class ReadHandle(Protocol):
         schema: str,
         names: list[str] | tuple[str, ...],
         context: Mapping[str, Any],
+        server_address: str = ...,
+        server_port: int = ...,
+        network_transport: Literal["tcp", "udp", "serial"] = ...,
+        network_protocol: Literal["modbus"] = ...,
+        unit_id: int = ...,
         telemetry_span_context: Hashable = ...,
     ) -> ActiveSpan[ReadStopMeasurements, ReadStopMetadata]: ...
 
@@ -138,7 +447,8 @@ class ReadHandle(Protocol):
 READ: Final = cast("ReadHandle", Span("modboss.read"))
 """One call of read; it may need several Modbus requests.
 
-Metadata: schema; names; context.
+Metadata: schema; names; context; server_address, perhaps; server_port, perhaps; network_transport,
+perhaps; network_protocol, perhaps; unit_id, perhaps.
 
 To fill, measurements: batches ({batch}); total_attempts ({attempt}); objects_requested ({object});
 addresses_read ({address}); gap_addresses_read ({address}); largest_gap ({address}).
@@ -170,6 +480,16 @@ class WriteStartMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -200,6 +520,16 @@ class WriteStopMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     result: Ok[Any] | Error[Any]
     """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
     raw values.
@@ -228,6 +558,16 @@ class WriteExceptionMetadata(TypedDict):
     """
     context: Mapping[str, Any]
     """The caller's own `context` option; empty when not given."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
     kind: Literal["error", "exit", "cancelled"]
     """How the operation was left: by an error, by an exit, or cancelled."""
     reason: BaseException
@@ -253,6 +593,11 @@ class WriteHandle(Protocol):
         schema: str,
         names: list[str] | tuple[str, ...],
         context: Mapping[str, Any],
+        server_address: str = ...,
+        server_port: int = ...,
+        network_transport: Literal["tcp", "udp", "serial"] = ...,
+        network_protocol: Literal["modbus"] = ...,
+        unit_id: int = ...,
         telemetry_span_context: Hashable = ...,
     ) -> ActiveSpan[WriteStopMeasurements, WriteStopMetadata]: ...
 
@@ -268,7 +613,8 @@ class WriteHandle(Protocol):
 WRITE: Final = cast("WriteHandle", Span("modboss.write"))
 """One call of write; it may need several Modbus requests.
 
-Metadata: schema; names; context.
+Metadata: schema; names; context; server_address, perhaps; server_port, perhaps; network_transport,
+perhaps; network_protocol, perhaps; unit_id, perhaps.
 
 To fill, measurements: batches ({batch}); total_attempts ({attempt}); objects_requested ({object}).
 
@@ -309,6 +655,32 @@ class ReadCallbackStartMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -347,10 +719,38 @@ class ReadCallbackStopMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     result: Ok[Any] | Error[Any]
     """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
     raw values.
     """
+    exception_code: NotRequired[int]
+    """Exception code that the device answered with, from 1 to 255."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -385,6 +785,32 @@ class ReadCallbackExceptionMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     kind: Literal["error", "exit", "cancelled"]
     """How the operation was left: by an error, by an exit, or cancelled."""
     reason: BaseException
@@ -415,6 +841,23 @@ class ReadCallbackHandle(Protocol):
         address_count: int,
         attempt: int,
         max_attempts: int,
+        server_address: str = ...,
+        server_port: int = ...,
+        network_transport: Literal["tcp", "udp", "serial"] = ...,
+        network_protocol: Literal["modbus"] = ...,
+        unit_id: int = ...,
+        function_code: int = ...,
+        function_name: Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ] = ...,
         telemetry_span_context: Hashable = ...,
     ) -> ActiveSpan[ReadCallbackStopMeasurements, ReadCallbackStopMetadata]: ...
 
@@ -431,11 +874,12 @@ READ_CALLBACK: Final = cast("ReadCallbackHandle", Span("modboss.read_callback"))
 """One invocation of the read function, that is one request for one batch.
 
 Metadata: schema; names; context; object_type; starting_address; address_count ({address}); attempt;
-max_attempts.
+max_attempts; server_address, perhaps; server_port, perhaps; network_transport, perhaps;
+network_protocol, perhaps; unit_id, perhaps; function_code, perhaps; function_name, perhaps.
 
 To fill, measurements: gap_addresses_read ({address}); largest_gap ({address}).
 
-To fill, metadata: result.
+To fill, metadata: result; exception_code, perhaps.
 
 A wrong number of values still gives stop, with the raw result; the operation then ends with
 exception.
@@ -472,6 +916,32 @@ class WriteCallbackStartMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -506,10 +976,38 @@ class WriteCallbackStopMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     result: Ok[Any] | Error[Any]
     """`Ok(value)` or `Error(reason)`: of an operation what its caller gets, of a callback the
     raw values.
     """
+    exception_code: NotRequired[int]
+    """Exception code that the device answered with, from 1 to 255."""
     telemetry_span_context: Any
     """What a span's start, stop and exception have in common; unique in the process."""
 
@@ -544,6 +1042,32 @@ class WriteCallbackExceptionMetadata(TypedDict):
     """Which attempt at this batch it is, from 1 to `max_attempts`."""
     max_attempts: int
     """Attempts that this batch may take."""
+    server_address: NotRequired[str]
+    """Host of the device or its gateway; of a serial line its port."""
+    server_port: NotRequired[int]
+    """Port of the device or its gateway; absent on a serial line."""
+    network_transport: NotRequired[Literal["tcp", "udp", "serial"]]
+    """What carries the frames."""
+    network_protocol: NotRequired[Literal["modbus"]]
+    """The protocol, always modbus."""
+    unit_id: NotRequired[int]
+    """Device id of the unit behind the address, from 0 to 255."""
+    function_code: NotRequired[int]
+    """Modbus function code of the request."""
+    function_name: NotRequired[
+        Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ]
+    ]
+    """Its name."""
     kind: Literal["error", "exit", "cancelled"]
     """How the operation was left: by an error, by an exit, or cancelled."""
     reason: BaseException
@@ -574,6 +1098,23 @@ class WriteCallbackHandle(Protocol):
         address_count: int,
         attempt: int,
         max_attempts: int,
+        server_address: str = ...,
+        server_port: int = ...,
+        network_transport: Literal["tcp", "udp", "serial"] = ...,
+        network_protocol: Literal["modbus"] = ...,
+        unit_id: int = ...,
+        function_code: int = ...,
+        function_name: Literal[
+            "read_coils",
+            "read_discrete_inputs",
+            "read_holding_registers",
+            "read_input_registers",
+            "write_coil",
+            "write_register",
+            "write_coils",
+            "write_registers",
+            "mask_write_register",
+        ] = ...,
         telemetry_span_context: Hashable = ...,
     ) -> ActiveSpan[WriteCallbackStopMeasurements, WriteCallbackStopMetadata]: ...
 
@@ -590,9 +1131,10 @@ WRITE_CALLBACK: Final = cast("WriteCallbackHandle", Span("modboss.write_callback
 """One invocation of the write function, that is one request for one batch.
 
 Metadata: schema; names; context; object_type; starting_address; address_count ({address}); attempt;
-max_attempts.
+max_attempts; server_address, perhaps; server_port, perhaps; network_transport, perhaps;
+network_protocol, perhaps; unit_id, perhaps; function_code, perhaps; function_name, perhaps.
 
-To fill, metadata: result.
+To fill, metadata: result; exception_code, perhaps.
 
 object_type is documented with four values; only holding_register and coil can be written.
 """
