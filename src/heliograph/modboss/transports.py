@@ -351,18 +351,14 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _check(transport: Transport) -> None:
+    kind = type(transport).__name__
     host, port = transport.address
     if not host:
-        raise ValueError(f"{type(transport).__name__}: a {'host' if port else 'port'} is needed")
-    if port is not None and not (isinstance(port, int) and 0 < port < 65536):
-        raise ValueError(
-            f"{type(transport).__name__}: {port!r} is no port; ports go from 1 to 65535"
-        )
-    timeout = transport.timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise ValueError(f"{transport}: the time-out is {timeout!r}, which is no number")
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"{transport}: the time-out is {timeout} s; it must be above 0")
+        raise ValueError(f"{kind}: a {'port' if kind == 'Serial' else 'host'} is needed")
+    if port is not None and not 0 < port < 65536:
+        raise ValueError(f"{kind}: {port} is no port; ports go from 1 to 65535")
+    if not 0 < transport.timeout < math.inf:
+        raise ValueError(f"{transport}: the time-out is {transport.timeout} s; it must be above 0")
     framings = _FRAMINGS.get(type(transport))
     if framings is not None and transport.framing not in framings:
         raise ValueError(
