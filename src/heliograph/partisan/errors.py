@@ -16,7 +16,8 @@ PartisanError
     ├── FrameError      (ValueError) a frame longer than allowed
     ├── JoinError       (ConnectionError) the node asked to join through cannot be joined
     ├── NoReplyError    (TimeoutError) no reply came in time
-    └── NotConnectedError   (ConnectionError) the member cannot be reached now
+    ├── NotConnectedError   (ConnectionError) the member cannot be reached now
+    └── StateError      (ValueError) a membership state that is none, or too large
 ```
 """
 
@@ -37,8 +38,11 @@ __all__ = [
     "PartisanError",
     "QueueFullError",
     "RemoteError",
+    "StateError",
     "UnknownNodeError",
 ]
+
+_SHOWN = 200  # characters of a term that an error repeats
 
 
 class PartisanError(Exception):
@@ -128,3 +132,23 @@ class FrameError(RemoteError, ValueError):
 
     def __reduce__(self) -> tuple[type[FrameError], tuple[int, int]]:
         return type(self), (self.length, self.limit)
+
+
+class StateError(RemoteError, ValueError):
+    """A membership state that is none, or larger than allowed.
+
+    Attributes:
+        reason: What is wrong.
+        term: The part of it that is.
+    """
+
+    def __init__(self, reason: str, term: object) -> None:
+        shown = repr(term)
+        if len(shown) > _SHOWN:
+            shown = shown[:_SHOWN] + "..."
+        super().__init__(f"{reason}: {shown}")
+        self.reason = reason
+        self.term = term
+
+    def __reduce__(self) -> tuple[type[StateError], tuple[str, object]]:
+        return type(self), (self.reason, self.term)

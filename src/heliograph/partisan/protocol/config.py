@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node's protocol can be told; each default with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from heliograph.partisan.protocol.delivery import DeliveryConfig
+
+__all__ = ["ProtocolConfig"]
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolConfig:
+    """Pace and bounds of the membership protocol and of connections. Times are in nanoseconds."""
+
+    gossip_interval: int = 10 * _SECOND
+    """Between two sendings of the whole state to all peers; `periodic_interval` of the original."""
+    connection_interval: int = _SECOND
+    """Between two passes that dial what is missing; `connection_interval` of the original."""
+    handshake_timeout: int = 10 * _SECOND
+    """From a connection's start to the end of its handshake; our choice, the original has none."""
+    idle_timeout: int = 20 * _SECOND
+    """Silence of a peer after which the side that dialled pings it; `idle_timeout` of the original."""
+    ping_timeout: int = 10 * _SECOND
+    """Wait for a pong before the next ping; `timeout` of the original."""
+    ping_attempts: int = 5
+    """Pings without any answer before the connection is closed; `max_attempts` of the original."""
+    backoff_initial: int = _SECOND // 4
+    """Wait before the second dial to a peer that did not answer; our choice, the original's is 1 s."""
+    backoff_limit: int = 10 * _SECOND
+    """Longest wait between two dials to a peer; our choice, the original's is 1 s."""
+    backoff_jitter: float = 0.5
+    """Part of each wait that is left to chance, 0 to 1; our choice."""
+    members: int = 10_000
+    """Entries in the membership, those removed included; our choice. Larger states are refused."""
+    tokens: int = 1_000
+    """Tokens of one entry; our choice: one for each time a node joined anew under one address."""
+    gossip_backlog: int = 8
+    """States kept for a peer that is not connected yet; our choice, the oldest goes first."""
+    monitors: int = 65_536
+    """Monitors that other nodes may hold here; our choice."""
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    """Of acknowledged delivery."""

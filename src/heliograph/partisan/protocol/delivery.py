@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Acknowledged delivery: what is kept until it is acknowledged, and what is a duplicate.
+
+To an Erlang node we speak as it speaks: each message has a clock, each is acknowledged by itself, and
+one that is not is sent again unchanged; it may then arrive twice. Among our own kind (see
+`identity`) a *stream* is an ordered sequence of numbered messages from one run of a node to one run of
+another, on one lane of one channel:
+
+*   The receiver delivers each number once and in order; what came early it holds, what comes again
+    it drops. It acknowledges the last number delivered, and with it all before: the same frame
+    that an Erlang node would take for the acknowledgement of that one message.
+*   The sender keeps at most a window of unacknowledged messages, so the receiver's pace reaches it.
+*   If the peer comes back as another run, which knows nothing of the stream, the sender renumbers what
+    is unacknowledged as a new stream and sends it again, in order.
+
+These classes are called directly for each message; they return values instead of effects and hold
+no timers. What is stored (the payload) is the caller's: a term, or bytes ready to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Generic, TypeVar
+
+from heliograph.partisan.protocol.identity import (
+    SEQUENCE_MASK,
+    Identity,
+    run_of,
+    stream_key,
+)
+from heliograph.partisan.wire import Atom
+
+__all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Stored", "Verdict"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryConfig:
+    """Bounds and pace of acknowledged delivery. Times are in nanoseconds."""
+
+    window_messages: int = 16_384
+    """Unacknowledged messages that a stream keeps; our choice, some 20 ms of a fast sender."""
+    window_bytes: int = 32 * 1024 * 1024
+    """Bytes of unacknowledged messages that a stream keeps; our choice."""
+    retransmit_interval: int = 1_000_000_000
+    """How long to wait for an acknowledgement; `retransmit_interval` of the original, 1000 ms."""
+    retransmit_burst: int = 256
+    """Messages of one stream sent again at a time; our choice: the original sends all of them."""
+    held_messages: int = 16_384
+    """Early messages that a stream holds; our choice, a sender's window of our kind."""
+    incoming_streams: int = 4_096
+    """Streams remembered of one peer; our choice. Beyond it the oldest of a former run is forgotten."""
+    incoming_sources: int = 4_096
+    """Peers of which streams are remembered; our choice, above the largest full mesh."""
+
+
+class Verdict(IntEnum):
+    """What to do with a message that came."""
+
+    DELIVER = 0
+    """Give it to its receiver, then those that `IncomingStream.released` yields."""
+    HELD = 1
+    """It came early and waits for those before it; it will be released after them."""
+    DUPLICATE = 2
+    """It was delivered before: drop it, and acknowledge again, for the acknowledgement was lost."""
+    REFUSED = 3
+    """It came too early to be held: drop it without acknowledgement; it will be sent again."""
+
+
+@dataclass(slots=True)
+class Stored(Generic[T]):
+    """A message that waits for its acknowledgement."""
+
+    payload: T
+    size: int
+    """Bytes it counts for."""
+    sent_at: int
+    """When it was sent last, or accepted if it was not sent yet."""
+    sent: bool
+    """Whether it was ever sent."""
+
+
+class OutgoingStream(Generic[T]):
+    """What one lane of one channel still owes to a peer.
+
+    Attributes:
+        peer: The receiver's name.
+        channel: The channel's name.
+        lane: Which of the channel's lanes; messages of one partition key share one.
+        base: A message's number is this plus its sequence.
+        cumulative: Whether an acknowledgement stands for all messages before it too.
+        bytes: Bytes unacknowledged.
+        accepted: Messages taken so far.
+        delivered: Messages acknowledged so far.
+        delivered_bytes: Their bytes.
+        retransmitted: Messages sent again so far.
+        retransmitted_bytes: Their bytes.
+    """
+
+    __slots__ = (
+        "_config",
+        "_first",
+        "_next",
+        "_stored",
+        "accepted",
+        "base",
+        "bytes",
+        "channel",
+        "cumulative",
+        "delivered",
+        "delivered_bytes",
+        "lane",
+        "peer",
+        "progress_at",
+        "retransmitted",
+        "retransmitted_bytes",
+    )
+
+    def __init__(
+        self, peer: Atom, channel: Atom, lane: int, base: int, config: DeliveryConfig
+    ) -> None:
+        self.peer = peer
+        self.channel = channel
+        self.lane = lane
+        self.base = base
+        self.cumulative = False
+        self.bytes = 0
+        self.accepted = 0
+        self.delivered = 0
+        self.delivered_bytes = 0
+        self.retransmitted = 0
+        self.retransmitted_bytes = 0
+        self.progress_at = 0
+        self._config = config
+        self._stored: dict[int, Stored[T]] = {}
+        self._first = 1  # no smaller sequence is stored
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @property
+    def full(self) -> bool:
+        """Whether the window is used up, so that `offer` refuses."""
+        config = self._config
+        return len(self._stored) >= config.window_messages or self.bytes >= config.window_bytes
+
+    def offer(self, payload: T, size: int, now: int, *, sent: bool = True) -> int:
+        """Take a message and return its number, or 0 if the window is used up.
+
+        Args:
+            payload: What to send, and to send again.
+            size: Bytes it counts for.
+            now: Nanoseconds of a clock that never goes back.
+            sent: Whether it is sent at once; if not, `resend` has it when there is a connection.
+        """
+        stored = self._stored
+        config = self._config
+        if len(stored) >= config.window_messages or self.bytes >= config.window_bytes:
+            return 0
+        if not stored:
+            self.progress_at = now
+        sequence = self._next
+        stored[sequence] = Stored(payload, size, now, sent)
+        self._next = sequence + 1
+        self.bytes += size
+        self.accepted += 1
+        return self.base + sequence
+
+    def acknowledge(self, number: int, now: int) -> int:
+        """Forget what an acknowledgement stands for; return how many messages that were."""
+        sequence = number - self.base
+        stored = self._stored
+        if sequence not in stored and (
+            not self.cumulative or not self._first <= sequence < self._next
+        ):
+            return 0
+        count = 0
+        size = 0
+        if self.cumulative:
+            for each in range(self._first, sequence + 1):
+                entry = stored.pop(each, None)
+                if entry is not None:
+                    count += 1
+                    size += entry.size
+            self._first = sequence + 1
+        else:
+            size = stored.pop(sequence).size
+            count = 1
+            first = self._first
+            while first < self._next and first not in stored:
+                first += 1
+            self._first = first
+        self.bytes -= size
+        self.delivered += count
+        self.delivered_bytes += size
+        self.progress_at = now
+        return count
+
+    def unacknowledged(self) -> Iterator[tuple[int, Stored[T]]]:
+        """Yield what is unacknowledged with its number, oldest first."""
+        base = self.base
+        for sequence, entry in self._stored.items():
+            yield base + sequence, entry
+
+    def due(self, now: int) -> list[tuple[int, T]]:
+        """Return what must be sent again by now, oldest first, and count it as sent again.
+
+        Of a stream among our own kind that is the oldest part, once nothing was acknowledged for an
+        interval; to an Erlang node each message that waited an interval for itself.
+        """
+        config = self._config
+        since = now - config.retransmit_interval
+        if not self._stored or (self.cumulative and self.progress_at > since):
+            return []
+        chosen = []
+        for number, entry in self.unacknowledged():
+            if entry.sent_at <= since:
+                chosen.append((number, entry))
+                if len(chosen) == config.retransmit_burst:
+                    break
+        return self._send_again(chosen, now)
+
+    def resend(self, now: int) -> list[tuple[int, T]]:
+        """Return what a new connection must carry, oldest first, and count it as sent.
+
+        Among our own kind that is all that is unacknowledged: what arrived before is dropped there.
+        To an Erlang node it is what was never sent; the rest waits for its interval, lest it arrive
+        twice.
+        """
+        self.progress_at = now
+        return self._send_again(
+            [
+                (number, entry)
+                for number, entry in self.unacknowledged()
+                if self.cumulative or not entry.sent
+            ],
+            now,
+        )
+
+    def renumber(self, base: int) -> None:
+        """Number what is unacknowledged anew from `base`, for a peer that knows nothing of it."""
+        self._stored = {index: entry for index, entry in enumerate(self._stored.values(), start=1)}
+        self.base = base
+        self._first = 1
+        self._next = len(self._stored) + 1
+
+    def drop(self) -> list[T]:
+        """Forget all that is unacknowledged and return it, because its receiver has gone."""
+        payloads = [entry.payload for entry in self._stored.values()]
+        self._stored = {}
+        self._first = self._next
+        self.bytes = 0
+        return payloads
+
+    def _send_again(self, chosen: list[tuple[int, Stored[T]]], now: int) -> list[tuple[int, T]]:
+        for _, entry in chosen:
+            entry.sent_at = now
+            if entry.sent:
+                self.retransmitted += 1
+                self.retransmitted_bytes += entry.size
+            else:
+                entry.sent = True
+        return [(number, entry.payload) for number, entry in chosen]
+
+
+class IncomingStream(Generic[T]):
+    """What came of one stream of one peer, so that nothing is delivered twice or out of order.
+
+    Attributes:
+        source: The sender's name.
+        channel: The channel its acknowledgements go back on: that of its last message.
+        base: A message's number is this plus its sequence.
+        last: Sequence delivered last, 0 before the first.
+        duplicates: Messages that came again.
+    """
+
+    __slots__ = ("_held", "_limit", "base", "channel", "duplicates", "last", "source")
+
+    def __init__(self, source: Atom, channel: Atom, base: int, limit: int) -> None:
+        self.source = source
+        self.channel = channel
+        self.base = base
+        self.last = 0
+        self.duplicates = 0
+        self._held: dict[int, T] = {}
+        self._limit = limit
+
+    @property
+    def held(self) -> int:
+        """Messages that came early."""
+        return len(self._held)
+
+    def accept(self, number: int, payload: T) -> Verdict:
+        """Say what becomes of a message. It is kept here only if the answer is `HELD`."""
+        sequence = number - self.base
+        last = self.last
+        if sequence == last + 1:
+            self.last = sequence
+            return Verdict.DELIVER
+        if sequence <= last:
+            self.duplicates += 1
+            return Verdict.DUPLICATE
+        if sequence in self._held:
+            self.duplicates += 1
+            return Verdict.HELD
+        if len(self._held) >= self._limit:
+            return Verdict.REFUSED
+        self._held[sequence] = payload
+        return Verdict.HELD
+
+    def released(self) -> Iterator[T]:
+        """Yield the messages held that are in order now. Ask after each `DELIVER`."""
+        held = self._held
+        while self.last + 1 in held:
+            self.last += 1
+            yield held.pop(self.last)
+
+    @property
+    def acknowledgement(self) -> int:
+        """Number that acknowledges all delivered so far, 0 if that is none."""
+        return self.base + self.last if self.last else 0
+
+
+class Delivery(Generic[T]):
+    """All acknowledged delivery of one node, in both directions.
+
+    Args:
+        identity: The node's own run.
+        config: Bounds and pace.
+    """
+
+    __slots__ = (
+        "_by_key",
+        "_config",
+        "_due",
+        "_identity",
+        "_incoming",
+        "_lanes",
+        "_next_stream",
+        "_runs",
+        "_sources",
+        "undelivered",
+        "undelivered_bytes",
+    )
+
+    def __init__(self, identity: Identity, config: DeliveryConfig | None = None) -> None:
+        self._identity = identity
+        self._config = config if config is not None else DeliveryConfig()
+        self._next_stream = 1
+        self._lanes: dict[tuple[Atom, Atom, int], OutgoingStream[T]] = {}
+        self._by_key: dict[int, OutgoingStream[T]] = {}
+        self._runs: dict[Atom, int | None] = {}  # peers met, and which run of our kind each is
+        self._incoming: dict[int, IncomingStream[T]] = {}
+        self._sources: dict[Atom, list[int]] = {}
+        self._due: dict[int, IncomingStream[T]] = {}
+        self.undelivered: dict[tuple[Atom, Atom], int] = {}
+        self.undelivered_bytes: dict[tuple[Atom, Atom], int] = {}
+
+    # --- sending ---
+
+    def outgoing(self, peer: Atom, channel: Atom, lane: int) -> OutgoingStream[T]:
+        """Return the stream of a lane, a new one at first use. Callers may keep it."""
+        key = (peer, channel, lane)
+        stream = self._lanes.get(key)
+        if stream is None:
+            stream = self._lanes[key] = OutgoingStream(
+                peer, channel, lane, self._new_base(), self._config
+            )
+            stream.cumulative = self._runs.get(peer) is not None
+            self._by_key[stream_key(stream.base)] = stream
+        return stream
+
+    def streams(self) -> Iterator[OutgoingStream[T]]:
+        """Yield the streams to all peers."""
+        yield from self._lanes.values()
+
+    def streams_to(self, peer: Atom) -> list[OutgoingStream[T]]:
+        """Return the streams to one peer."""
+        return [stream for stream in self._lanes.values() if stream.peer == peer]
+
+    def acknowledged(self, number: int, now: int) -> OutgoingStream[T] | None:
+        """Note an acknowledgement; return the stream if that made room in it."""
+        stream = self._by_key.get(stream_key(number))
+        if stream is None or not stream.acknowledge(number, now):
+            return None
+        return stream
+
+    def met(self, peer: Atom, incarnation: int | None) -> bool:
+        """Note which run of a peer answers, before anything is sent to it.
+
+        Returns whether it is another run of our kind than the last one met: its streams were
+        renumbered and all of them are to be sent again.
+        """
+        known = self._runs.get(peer)
+        self._runs[peer] = incarnation
+        if known == incarnation:
+            return False
+        for stream in self.streams_to(peer):
+            stream.cumulative = incarnation is not None
+            del self._by_key[stream_key(stream.base)]
+            stream.renumber(self._new_base())
+            self._by_key[stream_key(stream.base)] = stream
+        return True
+
+    def run(self, peer: Atom) -> int | None:
+        """Return which run of our kind a peer is, or None if it is none or was not met."""
+        return self._runs.get(peer)
+
+    def forget(self, peer: Atom) -> dict[Atom, list[T]]:
+        """Drop all that is kept of a peer that has left.
+
+        Returns what could not be delivered to it, by channel.
+        """
+        self._runs.pop(peer, None)
+        lost: dict[Atom, list[T]] = {}
+        for stream in self.streams_to(peer):
+            del self._lanes[stream.peer, stream.channel, stream.lane]
+            del self._by_key[stream_key(stream.base)]
+            size = stream.bytes
+            payloads = stream.drop()
+            if payloads:
+                lost.setdefault(stream.channel, []).extend(payloads)
+                key = (peer, stream.channel)
+                self.undelivered[key] = self.undelivered.get(key, 0) + len(payloads)
+                self.undelivered_bytes[key] = self.undelivered_bytes.get(key, 0) + size
+        for key_ in self._sources.pop(peer, ()):
+            self._incoming.pop(key_, None)
+            self._due.pop(key_, None)
+        return lost
+
+    # --- receiving ---
+
+    def accept(self, source: Atom, channel: Atom, number: int, payload: T) -> Verdict:
+        """Say what becomes of a message of our own kind; see `IncomingStream.accept`.
+
+        Ask only for numbers that `identity.is_ours`: what an Erlang node sends is delivered and
+        acknowledged one by one.
+        """
+        stream = self.incoming(source, channel, number)
+        if stream is None:
+            return Verdict.REFUSED
+        verdict = stream.accept(number, payload)
+        if verdict is not Verdict.REFUSED:
+            self._due[stream_key(number)] = stream
+        return verdict
+
+    def incoming(self, source: Atom, channel: Atom, number: int) -> IncomingStream[T] | None:
+        """Return the stream a number belongs to, a new one at its first; None beyond the limit."""
+        key = stream_key(number)
+        stream = self._incoming.get(key)
+        if stream is None:
+            if not self._room_for(source, key):
+                return None
+            base = number & ~SEQUENCE_MASK
+            stream = IncomingStream(source, channel, base, self._config.held_messages)
+            self._incoming[key] = stream
+        stream.channel = channel
+        return stream
+
+    def acknowledgements(self) -> list[tuple[Atom, Atom, int]]:
+        """Return peer, channel and number of each acknowledgement that is due, and take it as sent.
+
+        Ask once for all the messages read at a time.
+        """
+        due = [
+            (stream.source, stream.channel, stream.acknowledgement)
+            for stream in self._due.values()
+            if stream.last
+        ]
+        self._due.clear()
+        return due
+
+    def _room_for(self, source: Atom, key: int) -> bool:
+        keys = self._sources.get(source)
+        if keys is None:
+            if len(self._sources) >= self._config.incoming_sources:
+                return False
+            keys = self._sources[source] = []
+        if len(keys) >= self._config.incoming_streams:
+            former = next((each for each in keys if run_of(each) != run_of(key)), None)
+            if former is None:
+                return False
+            keys.remove(former)
+            self._incoming.pop(former, None)
+            self._due.pop(former, None)
+        keys.append(key)
+        return True
+
+    def _new_base(self) -> int:
+        base = self._identity.stream(self._next_stream)
+        self._next_stream += 1
+        return base
