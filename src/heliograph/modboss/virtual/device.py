@@ -11,6 +11,7 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from heliograph.modboss.mapping import BITS, OBJECT_TYPES
 from heliograph.modboss.virtual.checks import check_integer
 from heliograph.modboss.virtual.faults import FaultPlan, Refuse
 from heliograph.modboss.virtual.requests import FUNCTIONS, Request
@@ -25,19 +26,7 @@ if TYPE_CHECKING:
     from heliograph.modboss.schema import Schema
     from heliograph.modboss.virtual.faults import Fault, Rule
 
-__all__ = ["OBJECT_TYPES", "Admission", "RawObjects", "VirtualDevice"]
-
-RawObjects = "Mapping[ObjectType, Mapping[int, int | Sequence[int]]]"
-"""Objects without a schema: by type, the value or values from an address on."""
-
-OBJECT_TYPES: Final[tuple[ObjectType, ...]] = (
-    "holding_register",
-    "input_register",
-    "coil",
-    "discrete_input",
-)
-_WRITABLE: Final = frozenset({"holding_register", "coil"})
-_BITS: Final = frozenset({"coil", "discrete_input"})
+__all__ = ["Admission", "VirtualDevice"]
 
 _ILLEGAL_ADDRESS: Final = 2
 _DEVICE_FAILURE: Final = 4
@@ -123,7 +112,7 @@ class VirtualDevice:
         self._unreadable: dict[ObjectType, set[int]] = {each: set() for each in OBJECT_TYPES}
         self._unwritable: dict[ObjectType, set[int]] = {each: set() for each in OBJECT_TYPES}
         self._scripted: dict[str, _Scripted] = {}
-        self._mappings: Mapping[str, ObjectMapping] = schema.mappings if schema is not None else {}
+        self._mappings: Mapping[str, ObjectMapping] = {} if schema is None else schema.mappings
         for mapping in self._mappings.values():
             self._add(mapping)
         for object_type, blocks in (raw or {}).items():
@@ -137,9 +126,7 @@ class VirtualDevice:
         return f"<VirtualDevice {what}, unit {self.unit}>"
 
     def _add(self, mapping: ObjectMapping) -> None:
-        addresses = range(
-            mapping.starting_address, mapping.starting_address + mapping.address_count
-        )
+        addresses = mapping.addresses
         self._cells[mapping.object_type].update(dict.fromkeys(addresses, 0))
         if not mapping.readable:
             self._unreadable[mapping.object_type].update(addresses)
@@ -152,14 +139,13 @@ class VirtualDevice:
                 f"raw: object type {object_type!r} is unknown; give one of "
                 f"{', '.join(OBJECT_TYPES)}"
             )
-        values = [block] if isinstance(block, int) else list(block)
+        values = [block] if isinstance(block, int) else block
         if not 0 <= address <= address + len(values) <= 0x10000:
             raise ValueError(
                 f"raw: {object_type} {address} and the {len(values)} values from there are out of "
                 "range; addresses go from 0 to 65535"
             )
-        self._cells[object_type].update(zip(range(address, 0x10000), values, strict=False))
-        self._check(object_type, address, values)
+        self._store_cells(object_type, address, values)
 
     # -- Values -----------------------------------------------------------------------------------
 
@@ -196,9 +182,7 @@ class VirtualDevice:
 
     def _decode(self, mapping: ObjectMapping) -> Any:
         cells = self._cells[mapping.object_type]
-        start = mapping.starting_address
-        stored = [cells[each] for each in range(start, start + mapping.address_count)]
-        return mapping.decode(stored, self._context)
+        return mapping.decode([cells[each] for each in mapping.addresses], self._context)
 
     def raw(self, object_type: ObjectType, address: int, count: int = 1) -> list[int]:
         """The integers at an address as a read would get them.
@@ -224,7 +208,6 @@ class VirtualDevice:
             ValueError: A value does not fit an object.
         """
         block = [values] if isinstance(values, int) else list(values)
-        self._check(object_type, address, block)
         with self._lock:
             for each in range(address, address + len(block)):
                 if each not in self._cells[object_type]:
@@ -232,15 +215,19 @@ class VirtualDevice:
             self._end_scripts(object_type, address, len(block))
             self._store_cells(object_type, address, block)
 
-    def _check(self, object_type: ObjectType, address: int, values: Sequence[int]) -> None:
-        most = 1 if object_type in _BITS else 0xFFFF
-        for offset, value in enumerate(values):
-            # A bit may be given as a truth value.
-            check_integer(f"{object_type} {address + offset}:", int(value), 0, most)
-
-    def _store_cells(self, object_type: ObjectType, address: int, values: Sequence[int]) -> None:
+    def _store_cells(self, object_type: ObjectType, address: int, values: Sequence[Any]) -> None:
+        most = 1 if object_type in BITS else 0xFFFF
         self._cells[object_type].update(
-            zip(range(address, 0x10000), map(int, values), strict=False)
+            {
+                # A bit may be given as a truth value.
+                place: check_integer(
+                    f"{object_type} {place}:",
+                    int(value) if isinstance(value, bool) else value,
+                    0,
+                    most,
+                )
+                for place, value in enumerate(values, address)
+            }
         )
 
     def objects(self) -> dict[ObjectType, dict[int, int]]:
@@ -274,7 +261,7 @@ class VirtualDevice:
             for name, mapping in self._mappings.items()
             if mapping.object_type == object_type
             and mapping.starting_address < address + count
-            and address < mapping.starting_address + mapping.address_count
+            and address < mapping.end_address
         ]
 
     def _refresh(self, object_type: ObjectType, address: int, count: int, *, reading: bool) -> None:
@@ -282,11 +269,10 @@ class VirtualDevice:
         now = self._seconds()
         for scripted in self._scripted.values():
             mapping = scripted.mapping
-            start = mapping.starting_address
             if (
                 mapping.object_type != object_type
-                or start >= address + count
-                or address >= start + mapping.address_count
+                or mapping.starting_address >= address + count
+                or address >= mapping.end_address
             ):
                 continue
             self._store_value(mapping, scripted.script.at(now, scripted.reads))
@@ -330,13 +316,7 @@ class VirtualDevice:
         places = None
         if names is not None:
             mappings = map(self._mapping, [names] if isinstance(names, str) else names)
-            places = [
-                (
-                    each.object_type,
-                    range(each.starting_address, each.starting_address + each.address_count),
-                )
-                for each in mappings
-            ]
+            places = [(each.object_type, each.addresses) for each in mappings]
         return self.faults.inject(
             *faults,
             object_type=object_type,

@@ -136,12 +136,18 @@ class Garbage(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Close(Fault):
-    """Close the connection in place of an answer, or after a cut frame or garbage."""
+    """Close the connection in place of an answer, or after a cut frame or garbage.
+
+    UDP and serial lines have no connection: there it is silence.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Reset(Fault):
-    """Reset the connection (RST on TCP) in place of an answer, or after a cut frame or garbage."""
+    """Reset the connection (RST on TCP) in place of an answer, or after a cut frame or garbage.
+
+    UDP and serial lines have no connection: there it is silence.
+    """
 
 
 class Rule:

@@ -194,9 +194,7 @@ class VirtualServer:
             raise RuntimeError(f"{self!r} serves already")
         wire = _wire()
         network, framing = _WAYS[self._over]
-        served = wire.Served(
-            {each.unit: each for each in self.devices}, self.faults, serial=network == "serial"
-        )
+        served = wire.Served({each.unit: each for each in self.devices}, self.faults, network)
         path = self._path
         if network == "serial" and path is None:
             self._line = Line()

@@ -68,11 +68,12 @@ class Served:
     """What the connections of one server share."""
 
     def __init__(
-        self, devices: Mapping[int, VirtualDevice], plan: FaultPlan, *, serial: bool
+        self, devices: Mapping[int, VirtualDevice], plan: FaultPlan, network: str
     ) -> None:
         self.devices = devices
         self.plan = plan
-        self.serial = serial
+        self.serial = network == "serial"
+        self.connected = network == "tcp"
         self.handlers: set[_Handler] = set()
 
     def drop(self) -> None:
@@ -243,12 +244,11 @@ class _Handler(ServerRequestHandler):
     def reset(self) -> None:
         """End the connection as a crashing device would."""
         transport: Any = self.transport
-        if transport is None or self._served.serial:
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.type == socket.SOCK_STREAM:
+        if transport is not None and self._served.connected:
             # Nothing is sent any more, and the peer gets a reset.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            linger = struct.pack("ii", 1, 0)
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
 
     async def ended(self) -> None:
@@ -300,7 +300,7 @@ class _Handler(ServerRequestHandler):
             self._send(response, addr, kinds)
         if Reset in kinds:
             self.reset()
-        elif Close in kinds and not self._served.serial:
+        elif Close in kinds and self._served.connected:
             self.transport.close()
 
     async def _carry_out(self, pdu: ModbusPDU, unit: int) -> tuple[ModbusPDU, tuple[Fault, ...]]:
