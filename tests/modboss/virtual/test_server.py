@@ -231,9 +231,8 @@ def test_a_write_whose_answer_is_lost_has_happened_unless_the_device_is_deaf(
         async with serving(device, over="tcp", contexts=contexts) as (_server, client):
             for fault in (Silence(), Silence(deaf=True), Refuse(6)):
                 device.set_raw("holding_register", 100, 1)
-                with device.inject(fault):
-                    with suppress(ModbusIOException):
-                        await client.write_register(100, 5, device_id=1)
+                with device.inject(fault), suppress(ModbusIOException):
+                    await client.write_register(100, 5, device_id=1)
                 happened = device.raw("holding_register", 100) == [5]
                 assert happened == (fault == Silence()), fault
 
@@ -414,8 +413,11 @@ def test_who_has_no_certificate_is_not_served(
 
     async def ask_as_nobody(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=nobody)
-        writer.write(bytes.fromhex("0007 0000 0006 01 03 0064 0003"))
-        await reader.readexactly(1)
+        try:
+            writer.write(bytes.fromhex("0007 0000 0006 01 03 0064 0003"))
+            await reader.readexactly(1)
+        finally:
+            writer.transport.abort()
 
     async def main() -> None:
         device = make()
