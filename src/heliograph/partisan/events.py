@@ -5,10 +5,23 @@
 A cluster node: membership, channels, connections, acknowledged delivery, broadcast trees.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from collections.abc import Hashable, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    Protocol,
+    TypedDict,
+    cast,
+    overload,
+)
 
-from heliograph import Error, Event, Ok
+from heliograph import ActiveSpan, Error, Event, Ok, Span
+
+if TYPE_CHECKING:
+    from traceback import StackSummary
 
 
 class MembershipPeerJoinMeasurements(TypedDict):
@@ -466,6 +479,48 @@ Measurements: count ({frame}); bytes (By).
 Metadata: node; peer, perhaps; channel, perhaps; tag; direction.
 
 Listed without contents and never executed by the original.
+"""
+
+
+class MessageDroppedMeasurements(TypedDict):
+    """Measurements of `partisan.message.dropped`."""
+
+    count: int
+    """Messages lost (`{message}`)."""
+
+
+class MessageDroppedMetadata(TypedDict):
+    """Metadata of `partisan.message.dropped`."""
+
+    node: str
+    """Name of the local node."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    channel: NotRequired[str]
+    """Name of the channel."""
+    target: NotRequired[str]
+    """Name the message is for, or the text of a process."""
+    reason: Literal[
+        "unknown_name",
+        "inbox_full",
+        "superseded",
+        "departed",
+        "undecodable",
+        "shutdown",
+    ]
+    """Why messages are lost."""
+
+
+MESSAGE_DROPPED: Final = Event[MessageDroppedMeasurements, MessageDroppedMetadata](
+    "partisan.message.dropped"
+)
+"""Messages were lost, and nobody will send them again.
+
+Measurements: count ({message}).
+
+Metadata: node; peer, perhaps; channel, perhaps; target, perhaps; reason.
+
+Not of the original.
 """
 
 
@@ -1054,4 +1109,234 @@ Measurements: count ({node}).
 Metadata: node.
 
 Documented as an ordered set, here its size; never executed by the original.
+"""
+
+
+class MessageSendStartMeasurements(TypedDict):
+    """Measurements of `partisan.message.send.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageSendStartMetadata(TypedDict):
+    """Metadata of `partisan.message.send.start`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    channel: str
+    """Name of the channel."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    acknowledged: bool
+    """Whether the receiver is asked to acknowledge it."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageSendStopMeasurements(TypedDict):
+    """Measurements of `partisan.message.send.stop`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageSendStopMetadata(TypedDict):
+    """Metadata of `partisan.message.send.stop`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    channel: str
+    """Name of the channel."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    acknowledged: bool
+    """Whether the receiver is asked to acknowledge it."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageSendExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.message.send.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageSendExceptionMetadata(TypedDict):
+    """Metadata of `partisan.message.send.exception`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    channel: str
+    """Name of the channel."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    acknowledged: bool
+    """Whether the receiver is asked to acknowledge it."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageSendHandle(Protocol):
+    """What type checkers see of `MESSAGE_SEND`."""
+
+    prefix: str
+    start: Event[MessageSendStartMeasurements, MessageSendStartMetadata]
+    stop: Event[MessageSendStopMeasurements, MessageSendStopMetadata]
+    exception: Event[MessageSendExceptionMeasurements, MessageSendExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        peer: str,
+        channel: str,
+        target: str,
+        acknowledged: bool,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[MessageSendStopMeasurements, MessageSendStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[MessageSendStopMeasurements, MessageSendStopMetadata]: ...
+
+
+MESSAGE_SEND: Final = cast("MessageSendHandle", Span("partisan.message.send"))
+"""A message is sent; it ends when the message was accepted for sending.
+
+Metadata: node; peer; channel; target; acknowledged.
+
+Only executed by a node that carries trace context.
+"""
+
+
+class MessageProcessStartMeasurements(TypedDict):
+    """Measurements of `partisan.message.process.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageProcessStartMetadata(TypedDict):
+    """Metadata of `partisan.message.process.start`."""
+
+    node: str
+    """Name of the local node."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageProcessStopMeasurements(TypedDict):
+    """Measurements of `partisan.message.process.stop`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageProcessStopMetadata(TypedDict):
+    """Metadata of `partisan.message.process.stop`."""
+
+    node: str
+    """Name of the local node."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageProcessExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.message.process.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class MessageProcessExceptionMetadata(TypedDict):
+    """Metadata of `partisan.message.process.exception`."""
+
+    node: str
+    """Name of the local node."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    target: str
+    """Name the message is for, or the text of a process."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class MessageProcessHandle(Protocol):
+    """What type checkers see of `MESSAGE_PROCESS`."""
+
+    prefix: str
+    start: Event[MessageProcessStartMeasurements, MessageProcessStartMetadata]
+    stop: Event[MessageProcessStopMeasurements, MessageProcessStopMetadata]
+    exception: Event[MessageProcessExceptionMeasurements, MessageProcessExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        target: str,
+        peer: str = ...,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[MessageProcessStopMeasurements, MessageProcessStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[MessageProcessStopMeasurements, MessageProcessStopMetadata]: ...
+
+
+MESSAGE_PROCESS: Final = cast("MessageProcessHandle", Span("partisan.message.process"))
+"""The application works on a message it has received.
+
+Metadata: node; peer, perhaps; target.
+
+Executed around `Inbox.processing`.
 """
