@@ -5,7 +5,9 @@ from heliograph.partisan.wire.decode import decode, decode_forward
 from heliograph.partisan.wire.encode import encode, encode_forward
 from heliograph.partisan.wire.frames import FRAME_LIMIT, FrameReader, frame
 from heliograph.partisan.wire.limits import DEFAULT_LIMITS, Limits
+from heliograph.partisan.wire.messages import Message
 from heliograph.partisan.wire.order import compare, order_key
+from heliograph.partisan.wire.specs import ChannelSpec, ListenAddr, NodeSpec
 from heliograph.partisan.wire.terms import (
     Atom,
     BitString,
@@ -26,11 +28,15 @@ __all__ = [
     "FRAME_LIMIT",
     "Atom",
     "BitString",
+    "ChannelSpec",
     "Export",
     "FrameReader",
     "Fun",
     "ImproperList",
     "Limits",
+    "ListenAddr",
+    "Message",
+    "NodeSpec",
     "Pid",
     "Port",
     "Reference",
