@@ -12,11 +12,17 @@ from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from heliograph.modboss.codecs.resolving import Resolved, resolve
+from heliograph.modboss.codecs.base import Codec
+from heliograph.modboss.codecs.builtin import CODEC_OPTIONS, CodecOptionError
+from heliograph.modboss.codecs.resolving import resolve
 from heliograph.modboss.errors import Fault, shown
-from heliograph.modboss.mapping import OBJECT_TYPES, WRITABLE, Mapping, ObjectType
+from heliograph.modboss.mapping import BITS, OBJECT_TYPES, REGISTERS, WRITABLE, Mapping
+
+if TYPE_CHECKING:
+    from heliograph.modboss.codecs.resolving import Resolved
+    from heliograph.modboss.mapping import ObjectType
 
 __all__ = [
     "MAX_ADDRESS",
@@ -40,7 +46,7 @@ READ_LIMITS: Final[MappingOf[ObjectType, int]] = {
 WRITE_LIMITS: Final[MappingOf[ObjectType, int]] = {"holding_register": 123, "coil": 1968}
 
 _MODES: Final = ("r", "rw", "w")
-_OPTIONS: Final = frozenset({"count", "description", "gap_safe", "mode", "unit"})
+_OPTIONS: Final = ("mode", "gap_safe", "unit", "description", "count", *sorted(CODEC_OPTIONS))
 
 Methods = Callable[[str], Any]
 """Finds a codec method of the schema by its name, `encode_NAME` or `decode_NAME`, or gives None."""
@@ -133,6 +139,7 @@ class _Check:
         self.gap_safe = options.get("gap_safe")
         self._check_gap_safe()
         self._check_codec(methods, defaults)
+        self._check_place()
 
     def fault(self, code: str, text: str, **parameters: Any) -> None:
         """Note a fault of this definition."""
@@ -159,9 +166,10 @@ class _Check:
     def _check_options(self) -> None:
         for option, value in self.definition.options.items():
             if option not in _OPTIONS:
-                near = get_close_matches(str(option), _OPTIONS, n=1)
-                mend = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(_OPTIONS)}"
-                self.fault("unknown_mapping_option", f"no option {option!r}; {mend}", option=option)
+                near = get_close_matches(str(option)[:100], _OPTIONS, n=1)
+                mend = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}"
+                text = f"there is no option {shown(option)}; {mend}"
+                self.fault("unknown_mapping_option", text, option=option)
             elif option in {"unit", "description"} and not isinstance(value, str | None):
                 text = f"{option} is {shown(value)}; it must be a string"
                 self.fault("invalid_mapping_option", text, option=option)
@@ -207,21 +215,40 @@ class _Check:
             self.fault("gap_safe_on_write_only", "gap_safe bridges gaps by reading, mode is 'w'")
 
     def _check_codec(self, methods: Methods, defaults: MappingOf[str, Any]) -> None:
-        resolved = resolve(self.definition.codec, methods)
-        if isinstance(resolved, str):
-            self.fault("bad_argument", resolved, value=self.definition.codec)
-            return
-        self.resolved = resolved
+        given = self.definition.options
+        options = {option: value for option, value in given.items() if option in CODEC_OPTIONS}
+        try:
+            self.resolved = resolve(self.definition.codec, options, defaults, methods)
+        except TypeError as error:
+            self.fault("bad_argument", str(error), value=self.definition.codec)
+        except CodecOptionError as error:
+            for option, text in error.problems.items():
+                self.fault("invalid_codec_option", text, option=option)
+
+    def _check_place(self) -> None:
+        """Whether address, count, object type and codec fit each other."""
+        resolved = self.resolved
         if self.start is None:
             return
         if self.count is None:
-            self.count = getattr(resolved.codec, "registers", None) or 1
+            self.count = (resolved.registers if resolved is not None else None) or 1
         end = self.start + self.count
         if not 0 <= self.start < end <= MAX_ADDRESS + 1:
             last = f" to {end - 1}" if self.count > 1 else ""
             text = f"address {self.start}{last} is outside 0 to {MAX_ADDRESS}"
             self.fault("address_out_of_range", text, start=self.start, count=self.count)
             self.start = None
+        if resolved is None:
+            return
+        codec = resolved.codec
+        if self.object_type in BITS and isinstance(codec, Codec) and not codec.bits:
+            text = f"{resolved.name} lies in registers; a {self.object_type} has one bit"
+            self.fault("wrong_object_type", text, object_type=self.object_type)
+            return
+        try:
+            self.resolved = resolved.fitted(self.count)
+        except ValueError as error:
+            self.fault("wrong_address_count", str(error), count=self.count)
 
     def missing(self, because: str) -> list[Fault]:
         """The fault that the codec lacks what the mode asks for, if it does."""
@@ -247,7 +274,9 @@ class _Check:
         assert self.object_type is not None
         assert self.start is not None
         assert self.count is not None
-        struct_code, finish = resolved.compiled(self.object_type, self.count)
+        struct_code, finish = (
+            resolved.compiled(self.count) if self.object_type in REGISTERS else (None, None)
+        )
         gap_safe = self.mode != "w" if self.gap_safe is None else self.gap_safe
         return Mapping(
             name=self.definition.name,

@@ -44,7 +44,7 @@ WRITABLE: Final[frozenset[ObjectType]] = frozenset({"holding_register", "coil"})
 
 EMPTY_CONTEXT: Final[MappingOf[str, Any]] = MappingProxyType({})
 
-_log: Final = logging.getLogger("heliograph")
+_log: Final = logging.getLogger("heliograph.modboss")
 
 
 class Metadata(NamedTuple):
@@ -188,9 +188,10 @@ class Mapping:
         return self.name, self.object_type, self.starting_address, value
 
     def _detail(self, error: CodecError) -> tuple[str, str | None, MappingOf[str, Any]]:
-        if isinstance(error.detail, str):
-            return error.detail, error.code, error.parameters
-        detail = f"codec {self.codec_name} raised CodecError({shown(error.detail)})"
+        given: object = error.detail
+        if isinstance(given, str):
+            return given, error.code, error.parameters
+        detail = f"codec {self.codec_name} raised CodecError({shown(given)})"
         _log.warning("%s: %s; the detail must be a string", self.name, detail)
         return f"{detail}, whose detail is not a string", "bad_codec_return", {}
 

@@ -4,22 +4,29 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from heliograph.modboss.errors import NotAValueError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from heliograph.modboss.mapping import Metadata
 
-__all__ = ["Codec", "RegisterCodec"]
+__all__ = ["Codec", "Compiled", "Endian", "Order", "RegisterCodec"]
 
 T = TypeVar("T")
 
+Endian: TypeAlias = Literal["big", "little"]
+"""What comes first: `big` the most significant part, `little` the least significant one."""
+
+Compiled: TypeAlias = "tuple[str | None, Callable[[Any], Any] | None]"
+"""A code of `struct` for big-endian registers, and what turns what it unpacks into the value."""
+
+_ENDIANS: Final = get_args(Endian)
+
 
 class Codec(Generic[T]):
-    """Base of the built-in codecs; one of your own needs only the two methods.
+    """Base of the built-in codecs; one of your own needs no base, only the two methods.
 
     Attributes:
         name: What it is called in schemas and messages.
@@ -29,7 +36,7 @@ class Codec(Generic[T]):
 
     name: str
     registers: int | None = None
-    bits: ClassVar[bool] = False
+    bits: bool = False
 
     def encode(self, value: T, metadata: Metadata, /) -> Any:
         """Encode a value into one register or bit, or a list of them.
@@ -49,27 +56,46 @@ class Codec(Generic[T]):
         """
         raise NotImplementedError
 
-    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
-        """The big-endian `struct` code of that many registers, and what turns it into the value."""
+    def fitted(self, count: int) -> Codec[T]:  # noqa: ARG002 - for those that depend on it
+        """The codec for a mapping of that many addresses: itself, if the count makes no difference.
+
+        Raises:
+            ValueError: It cannot have so many; the text says how many.
+        """
+        return self
+
+    def compiled(self, count: int) -> Compiled:  # noqa: ARG002 - for those that can be compiled
+        """How `struct` decodes that many registers; a pair of None if it does not."""
         return None, None
+
+    def __repr__(self) -> str:
+        return f"<codec {self.name}>"
 
 
 class RegisterCodec(Codec[T]):
     """A codec that sees its registers as bytes, the high byte of each register first."""
 
     def to_bytes(self, value: T, size: int) -> bytes:
-        """Encode a value into that many bytes."""
+        """Encode a value into that many bytes.
+
+        Raises:
+            CodecError: The encoding cannot hold the value.
+        """
         raise NotImplementedError
 
     def from_bytes(self, data: bytes) -> T:
-        """Decode the bytes of all registers of the mapping."""
+        """Decode the bytes of all registers of the mapping.
+
+        Raises:
+            CodecError: The encoding gives them no meaning.
+        """
         raise NotImplementedError
 
     def encode(self, value: T, metadata: Metadata, /) -> list[int]:
         count = metadata.address_count
         return list(struct.unpack(f">{count}H", self.to_bytes(value, 2 * count)))
 
-    def decode(self, value: Any, metadata: Metadata, /) -> T:
+    def decode(self, value: Any, _metadata: Metadata, /) -> T:
         registers = value if isinstance(value, list) else [value]
         try:
             data = struct.pack(f">{len(registers)}H", *registers)
@@ -77,5 +103,47 @@ class RegisterCodec(Codec[T]):
             raise NotAValueError(f"{shown(value)} is not made of 16 bit registers") from None
         return self.from_bytes(data)
 
-    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
-        return f"{2 * address_count}s", self.from_bytes
+    def fitted(self, count: int) -> Codec[T]:
+        if self.registers is not None and count != self.registers:
+            are = "are" if count > 1 else "is"
+            raise ValueError(
+                f"{self.name} takes {self.registers} registers, but there {are} {count}"
+            )
+        return self
+
+    def compiled(self, count: int) -> Compiled:
+        return f"{2 * count}s", self.from_bytes
+
+
+class Order:
+    """The order of the registers of a value, and of the two bytes in each.
+
+    Args:
+        word_order: `big` if the first register is the most significant one, as Modbus itself has
+            no say in it but most devices have it; `little` if it is the last one.
+        byte_order: `big` as Modbus demands, or `little` for devices that have it wrong.
+
+    Raises:
+        ValueError: One is neither.
+    """
+
+    __slots__ = ("big", "byte_order", "word_order")
+
+    def __init__(self, word_order: Endian = "big", byte_order: Endian = "big") -> None:
+        for option, given in (("word_order", word_order), ("byte_order", byte_order)):
+            if given not in _ENDIANS:
+                raise ValueError(f"{option} is {shown(given)}; it must be 'big' or 'little'")
+        self.word_order = word_order
+        self.byte_order = byte_order
+        self.big = word_order == byte_order == "big"
+
+    def __call__(self, data: bytes) -> bytes:
+        """Bring bytes from the order of the registers to big-endian, or back."""
+        if self.big:
+            return data
+        # The reverse of all bytes reverses the words and the bytes in each.
+        if self.word_order == self.byte_order:
+            return data[::-1]
+        swapped = bytearray(len(data))
+        swapped[::2], swapped[1::2] = data[1::2], data[::2]
+        return bytes(swapped) if self.word_order == "big" else bytes(swapped[::-1])

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from heliograph.modboss.codecs.base import Codec
+from heliograph.modboss.codecs.base import Codec, Order
 from heliograph.modboss.errors import CodecError, NotAValueError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from heliograph.modboss.codecs.base import Compiled, Endian
     from heliograph.modboss.mapping import Metadata
 
 __all__ = ["Ascii", "Boolean", "Raw", "SignedInt", "UnsignedInt"]
@@ -39,7 +38,7 @@ class Boolean(Codec[bool]):
     name = "boolean"
     bits = True
 
-    def encode(self, value: bool, _metadata: Metadata, /) -> int:
+    def encode(self, value: Any, _metadata: Metadata, /) -> int:
         if value is True:
             return 1
         if value is False:
@@ -54,6 +53,9 @@ class Boolean(Codec[bool]):
                 return False
         raise NotAValueError(f"a boolean is decoded from 0 or 1, not {shown(value)}")
 
+    def compiled(self, count: int) -> Compiled:
+        return ("H", {0: False, 1: True}.__getitem__) if count == 1 else (None, None)
+
 
 class _SixteenBits(Codec[int]):
     lowest: ClassVar[int]
@@ -61,7 +63,7 @@ class _SixteenBits(Codec[int]):
     code: ClassVar[str]
     bits = True
 
-    def encode(self, value: int, _metadata: Metadata, /) -> int:
+    def encode(self, value: Any, _metadata: Metadata, /) -> int:
         if type(value) is int and self.lowest <= value <= self.highest:
             return value & 0xFFFF
         text = f"{shown(value)} is not an integer from {self.lowest} to {self.highest}"
@@ -73,11 +75,11 @@ class _SixteenBits(Codec[int]):
         if type(value) is not int:
             raise NotAValueError(f"{self.name} is decoded from one register, not {shown(value)}")
         # Whatever the device driver gives, only its low 16 bits count, as in the original.
-        value &= 0xFFFF
-        return value if value <= self.highest else value - 0x10000
+        number: int = value & 0xFFFF
+        return number if number <= self.highest else number - 0x10000
 
-    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
-        return (self.code if address_count == 1 else None), None
+    def compiled(self, count: int) -> Compiled:
+        return (self.code if count == 1 else None), None
 
 
 class UnsignedInt(_SixteenBits):
@@ -103,12 +105,21 @@ class Ascii(Codec[str]):
 
     Text is encoded into holding registers only, and ends at the first NUL when it is decoded. Bytes
     above 127, which encoding refuses, are decoded as Latin-1.
+
+    Args:
+        byte_order: `little` if the first character lies in the low half of a register.
+
+    Raises:
+        ValueError: It is no order.
     """
 
     name = "ascii"
     bits = True
 
-    def encode(self, value: str, metadata: Metadata, /) -> list[int]:
+    def __init__(self, byte_order: Endian = "big") -> None:
+        self._order = Order("big", byte_order)
+
+    def encode(self, value: Any, metadata: Metadata, /) -> list[int]:
         if not isinstance(value, str):
             raise NotAValueError(f"text is encoded from a string, not {shown(value)}")
         if metadata.object_type != "holding_register":
@@ -120,7 +131,7 @@ class Ascii(Codec[str]):
         if len(value) > 2 * count:
             detail = f"{len(value)} characters do not fit {count} registers of 2 characters"
             raise CodecError(detail, "text_too_long", registers=count, max_chars=2 * count)
-        data = value.encode("ascii").ljust(2 * count, b"\0")
+        data = self._order(value.encode("ascii").ljust(2 * count, b"\0"))
         return [data[at] << 8 | data[at + 1] for at in range(0, len(data), 2)]
 
     def decode(self, value: Any, _metadata: Metadata, /) -> str:
@@ -128,11 +139,10 @@ class Ascii(Codec[str]):
         if not all(type(register) is int for register in registers):
             raise NotAValueError(f"text is decoded from registers, not {shown(value)}")
         data = b"".join([(register & 0xFFFF).to_bytes(2, "big") for register in registers])
-        return _text(data)
+        return self._text(data)
 
-    def compiled(self, address_count: int) -> tuple[str | None, Callable[[Any], Any] | None]:
-        return f"{2 * address_count}s", _text
+    def compiled(self, count: int) -> Compiled:
+        return f"{2 * count}s", self._text
 
-
-def _text(data: bytes) -> str:
-    return data.partition(b"\0")[0].decode("latin-1")
+    def _text(self, data: bytes) -> str:
+        return self._order(data).partition(b"\0")[0].decode("latin-1")

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from typing import Any, Final
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 from heliograph.modboss.codecs.base import Codec
-from heliograph.modboss.codecs.original import Ascii, Boolean, Raw, SignedInt, UnsignedInt
+from heliograph.modboss.codecs.builtin import NAMES, CodecOptionError, UnknownCodecError, make
 from heliograph.modboss.errors import shown
-from heliograph.modboss.mapping import BITS, ObjectType
 
-__all__ = ["BUILT_IN", "Function", "Resolved", "resolve"]
+if TYPE_CHECKING:
+    from heliograph.modboss.codecs.base import Compiled
 
-BUILT_IN: Final[dict[str, Codec[Any]]] = {
-    codec.name: codec for codec in (Raw(), Boolean(), UnsignedInt(), SignedInt(), Ascii())
-}
-"""The built-in codecs by name."""
+__all__ = ["Function", "Resolved", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Function:
 
     name: str
     call: Callable[..., Any] | None
-    """None if there is no such function, or it cannot be called with one argument or two."""
+    """None if there is no such function, or it takes neither one argument nor two."""
     takes_metadata: bool = False
     lacking: str = ""
-    """Why there is none, and the mend."""
+    """Why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,77 +42,120 @@ class Resolved:
     encoder: Function
     decoder: Function
 
-    def compiled(
-        self, object_type: ObjectType, count: int
-    ) -> tuple[str | None, Callable[[Any], Any] | None]:
-        """The code of `struct` that decodes such registers, and what finishes it."""
-        if object_type in BITS or not isinstance(self.codec, Codec):
-            return None, None
-        return self.codec.compiled(count)
+    @property
+    def registers(self) -> int | None:
+        """How many registers a value takes, if the codec knows."""
+        return self.codec.registers if isinstance(self.codec, Codec) else None
+
+    def fitted(self, count: int) -> Resolved:
+        """The codec for a mapping of that many addresses.
+
+        Raises:
+            ValueError: It cannot have so many.
+        """
+        return _of_object(self.codec.fitted(count)) if isinstance(self.codec, Codec) else self
+
+    def compiled(self, count: int) -> Compiled:
+        """The code of `struct` that decodes that many registers, and what finishes it."""
+        return self.codec.compiled(count) if isinstance(self.codec, Codec) else (None, None)
 
 
-def resolve(given: Any, methods: Callable[[str], Any]) -> Resolved | str:
+def resolve(
+    given: Any,
+    options: MappingOf[str, Any],
+    defaults: MappingOf[str, Any],
+    methods: Callable[[str], Any],
+) -> Resolved:
     """Find the codec that a definition asks for.
 
     Args:
-        given: None for raw; the name of a built-in codec, or of two methods of the schema; or an
-            object that has the methods itself.
+        given: None for what the options imply, or raw; the name of a built-in codec, or of two
+            methods of the schema, which come first; a class of enums; or an object that has the
+            methods.
+        options: What a built-in codec is to take.
+        defaults: What it takes if it can.
         methods: Finds a method of the schema, `encode_NAME` or `decode_NAME`; gives None if there
             is none.
 
-    Returns:
-        The codec, or what is wrong with what was given.
+    Raises:
+        TypeError: It is nothing of the kind; the text says so.
+        CodecOptionError: It does not take an option, or not this value.
     """
-    if given is None:
-        given = "raw"
+    if given is None or (isinstance(given, type) and issubclass(given, enum.Enum)):
+        return _of_object(make(given, options, defaults))
     if isinstance(given, str):
         encode, decode = methods(f"encode_{given}"), methods(f"decode_{given}")
-        if encode is None and decode is None and given in BUILT_IN:
-            codec: Any = BUILT_IN[given]
-            encode, decode = codec.encode, codec.decode
-        else:
-            codec = given
+        if encode is None and decode is None:
+            try:
+                return _of_object(make(given, options, defaults))
+            except UnknownCodecError:
+                return _unknown(given)
+        _refuse_options(given, options)
         return Resolved(
-            codec,
             given,
-            _function(f"encode_{given}", encode, "the schema"),
-            _function(f"decode_{given}", decode, "the schema"),
+            given,
+            _function(f"encode_{given}", encode, f"the schema has no encode_{given}"),
+            _function(f"decode_{given}", decode, f"the schema has no decode_{given}"),
         )
+    if isinstance(given, type):
+        raise TypeError(f"codec is the class {given.__name__}; give an instance of it")
     encode, decode = getattr(given, "encode", None), getattr(given, "decode", None)
-    if not (callable(encode) or callable(decode)) or isinstance(given, (str, bytes)):
-        return f"codec {shown(given)} has no encode and no decode method"
-    name = given.name if isinstance(given, Codec) else type(given).__name__
+    # Strings of bytes have a decode of their own, which is no codec's.
+    if isinstance(given, bytes | bytearray) or not (callable(encode) or callable(decode)):
+        text = f"codec is {shown(given)}; write a codec's name, or give an object that can decode"
+        raise TypeError(text)
+    resolved = _of_object(given)
+    _refuse_options(resolved.name, options)
+    return resolved
+
+
+def _of_object(codec: Any) -> Resolved:
+    name = codec.name if isinstance(codec, Codec) else type(codec).__name__
     return Resolved(
-        given,
+        codec,
         name,
-        _function("encode", encode, f"codec {name}"),
-        _function("decode", decode, f"codec {name}"),
+        _function("encode", getattr(codec, "encode", None), f"codec {name} has no encode"),
+        _function("decode", getattr(codec, "decode", None), f"codec {name} has no decode"),
     )
 
 
-def _function(name: str, call: Any, owner: str) -> Function:
+def _unknown(name: str) -> Resolved:
+    near = get_close_matches(name[:100], NAMES, n=1)
+    mend = f"; did you mean {near[0]!r}?" if near else ""
+    encode, decode = f"encode_{name}", f"decode_{name}"
+    none = f"there is no built-in codec {shown(name)}, and the schema has no"
+    return Resolved(
+        name,
+        name,
+        Function(encode, None, lacking=f"{none} {shown(encode)[1:-1]}{mend}"),
+        Function(decode, None, lacking=f"{none} {shown(decode)[1:-1]}{mend}"),
+    )
+
+
+def _refuse_options(name: str, options: MappingOf[str, Any]) -> None:
+    if options:
+        problems = {
+            option: f"{name} is a codec of your own, which takes no {option}" for option in options
+        }
+        raise CodecOptionError(name, problems)
+
+
+def _function(name: str, call: Any, none: str) -> Function:
     if call is None:
-        return Function(name, None, lacking=f"{owner} has no {name}")
-    takes = _arguments(call)
-    if takes is None:
-        return Function(
-            name, None, lacking=f"{name} of {owner} takes neither one nor two arguments"
-        )
-    return Function(name, call, takes_metadata=takes == 2)
-
-
-def _arguments(call: Any) -> int | None:
-    """How many of a value and metadata a function takes; None if it takes neither one nor two."""
+        return Function(name, None, lacking=none)
     if not callable(call):
-        return None
+        return Function(name, None, lacking=f"{name} is no function")
     try:
         signature = inspect.signature(call)
     except ValueError:  # a builtin that does not tell
-        return 1
+        return Function(name, call)
+    if next(iter(signature.parameters), None) == "self":
+        return Function(name, None, lacking=f"{name} takes self; make it a staticmethod")
     for count in (2, 1):
         try:
             signature.bind(*[None] * count)
         except TypeError:
             continue
-        return count
-    return None
+        return Function(name, call, takes_metadata=count == 2)
+    text = f"{name} takes neither a value alone nor a value and metadata"
+    return Function(name, None, lacking=text)
