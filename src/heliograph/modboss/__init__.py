@@ -10,6 +10,7 @@ from heliograph.modboss.errors import (
     CodecError,
     DecodeError,
     DeviceError,
+    DuplicateNamesError,
     EncodeError,
     Fault,
     MappingValueError,
@@ -18,6 +19,7 @@ from heliograph.modboss.errors import (
     NotReadableError,
     NotWritableError,
     OptionError,
+    RefusedError,
     SchemaError,
     UnknownNamesError,
     WrongCountError,
@@ -51,6 +53,9 @@ from heliograph.modboss.fields import (
 )
 from heliograph.modboss.link import Client, Link
 from heliograph.modboss.mapping import Mapping, Metadata, Mode, ObjectType
+from heliograph.modboss.operations import aread, awrite, encode, read, write
+from heliograph.modboss.refusals import Reading, Refusal, Refusals
+from heliograph.modboss.retrying import RetryPolicy
 from heliograph.modboss.schema import Schema
 from heliograph.modboss.transports import (
     RtuOverTcp,
@@ -75,6 +80,7 @@ __all__ = [
     "DeviceBusyError",
     "DeviceError",
     "DeviceFailureError",
+    "DuplicateNamesError",
     "EncodeError",
     "ExceptionReplyError",
     "Fault",
@@ -100,7 +106,12 @@ __all__ = [
     "NotWritableError",
     "ObjectType",
     "OptionError",
+    "Reading",
+    "Refusal",
+    "Refusals",
+    "RefusedError",
     "ReplyTimeoutError",
+    "RetryPolicy",
     "RtuOverTcp",
     "Schema",
     "SchemaError",
@@ -113,9 +124,14 @@ __all__ = [
     "UnknownNamesError",
     "UnreachableError",
     "WrongCountError",
+    "aread",
+    "awrite",
     "coil",
     "discrete_input",
+    "encode",
     "holding_register",
     "input_register",
+    "read",
     "transport_from_url",
+    "write",
 ]

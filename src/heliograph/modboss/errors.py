@@ -7,6 +7,8 @@ ModbossError
  ├── UnknownNamesError (LookupError)     names that the schema lacks; `.names`
  ├── NotReadableError (ValueError)       names that cannot be read; `.names`
  ├── NotWritableError (ValueError)       names that cannot be written; `.names`
+ ├── DuplicateNamesError (ValueError)    names that are given twice; `.names`
+ ├── RefusedError (KeyError)             a value that is missing because the device refused it
  ├── MappingValueError                   `.name`, `.address`, `.value`, `.detail`
  │    ├── EncodeError (ValueError)       a value that the encoding cannot hold
  │    ├── DecodeError (ValueError)       registers that the encoding gives no meaning
@@ -25,6 +27,7 @@ import reprlib
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ __all__ = [
     "CodecError",
     "DecodeError",
     "DeviceError",
+    "DuplicateNamesError",
     "EncodeError",
     "Fault",
     "MappingValueError",
@@ -44,9 +48,11 @@ __all__ = [
     "NotReadableError",
     "NotWritableError",
     "OptionError",
+    "RefusedError",
     "SchemaError",
     "UnknownNamesError",
     "WrongCountError",
+    "listed",
     "shown",
 ]
 
@@ -60,7 +66,8 @@ def shown(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def _listed(names: Sequence[object]) -> str:
+def listed(names: Sequence[object]) -> str:
+    """Names as a message lists them: the first eight, and how many more there are."""
     shown_names = [shown(name) for name in names[:8]]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(shown_names) + more
@@ -146,7 +153,7 @@ class _NamesError(ModbossError):
 
     def __str__(self) -> str:
         mend = f"; {self.args[2]}" if self.args[2] else ""
-        return f"schema {self.schema} {self._complaint}: {_listed(self.names)}{mend}"
+        return f"schema {self.schema} {self._complaint}: {listed(self.names)}{mend}"
 
 
 class UnknownNamesError(_NamesError, LookupError):
@@ -180,6 +187,35 @@ class NotWritableError(_NamesError, ValueError):
     """
 
     _complaint = "cannot write these mappings, their mode is 'r'"
+
+
+class DuplicateNamesError(_NamesError, ValueError):
+    """Names that are asked for, or given values, more than once.
+
+    Attributes:
+        names: Those names, in the order of the request.
+        schema: Name of the schema.
+    """
+
+    _complaint = "is given these names twice"
+
+
+class RefusedError(ModbossError, KeyError):
+    """A value that is not there because the device refused to give it.
+
+    Attributes:
+        name: Name of the mapping.
+        reason: The `reason` of the `DeviceError` it was refused with.
+    """
+
+    def __init__(self, name: str, reason: object) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        reason = self.reason if isinstance(self.reason, str) else shown(self.reason)
+        return f"the device refused to read {self.name}: {reason}"
 
 
 # -- Values ---------------------------------------------------------------------------------------
@@ -298,7 +334,7 @@ class WrongCountError(ModbossError, ValueError):
         self.names = tuple(names)
 
     def __str__(self) -> str:
-        about = f" for {_listed(self.names)}" if self.names else ""
+        about = f" for {listed(self.names)}" if self.names else ""
         return (
             f"{self.received} values came{about} where {self.expected} were asked for, "
             f"{self.object_type} from address {self.address}"
@@ -345,9 +381,15 @@ class DeviceError(ModbossError, OSError):
 
     Attributes:
         reason: As it was given.
+        refusal: Whether the device refuses these addresses or this many of them, so that asking for
+            fewer may help. False unless a subclass, or whoever raises it, says so.
+        details: What the callback's stop event carries beside the result.
         written: Of a write, names of the mappings whose values the device has taken.
         not_written: Of a write, names of the mappings whose values it has not, or may not have.
     """
+
+    refusal: bool = False
+    details: MappingOf[str, Any] = MappingProxyType({})
 
     def __init__(self, reason: object = None) -> None:
         super().__init__(reason)
@@ -359,5 +401,5 @@ class DeviceError(ModbossError, OSError):
         text = self.reason if isinstance(self.reason, str) else shown(self.reason)
         if not (self.written or self.not_written):
             return text
-        written = _listed(self.written) or "nothing"
-        return f"{text}; written before: {written}; not written: {_listed(self.not_written)}"
+        written = listed(self.written) or "nothing"
+        return f"{text}; written before: {written}; not written: {listed(self.not_written)}"

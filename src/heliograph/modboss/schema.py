@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from heliograph.modboss.definition import READ_LIMITS, WRITE_LIMITS, Definition, define, limits
 from heliograph.modboss.errors import Fault, SchemaError, UnknownNamesError, shown
 from heliograph.modboss.fields import Field
-from heliograph.modboss.mapping import Mapping, ObjectType
+from heliograph.modboss.planner import Planner
+
+if TYPE_CHECKING:
+    from heliograph.modboss.mapping import Mapping, ObjectType
 
 __all__ = ["Schema"]
 
@@ -70,6 +73,8 @@ class Schema(metaclass=_SchemaType):
     """How many addresses one read may ask for, by object type."""
     write_limits: ClassVar[MappingOf[ObjectType, int]] = MappingProxyType(dict(WRITE_LIMITS))
     """How many addresses one write may have, by object type."""
+    _planner: ClassVar[Planner] = Planner("Schema", {}, READ_LIMITS, WRITE_LIMITS)
+    """Makes and keeps the plans of reads and writes."""
     _definitions: ClassVar[tuple[Definition, ...]] = ()
     _values: dict[str, Any]
 
@@ -97,7 +102,9 @@ class Schema(metaclass=_SchemaType):
             SchemaError: The definition is wrong; `.faults` has all that is wrong with it.
         """
         body = _Body()
-        definitions, faults = [], []
+        definitions: list[Definition] = []
+        faults: list[Fault] = []
+        each: object
         for each in mappings:
             if isinstance(each, MappingOf):
                 options = dict(each)
@@ -187,3 +194,4 @@ def _build(
     schema.schema_name = name
     schema.read_limits = MappingProxyType(reads)
     schema.write_limits = MappingProxyType(writes)
+    schema._planner = Planner(name, schema.mappings, schema.read_limits, schema.write_limits)

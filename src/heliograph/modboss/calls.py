@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls that an operation makes, as a generator: what to call is yielded, the result sent in.
+
+What the operations do is written once, as generators that do no I/O. They yield effects: a tuple is
+the arguments of the read or write function, a number the seconds to wait. A driver carries them
+out, and sends in what the function returned or throws in what it raised; see `operations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from heliograph.modboss.errors import DeviceError, listed
+from heliograph.modboss.events import READ_CALLBACK, WRITE_CALLBACK
+from heliograph.values import Error, Ok
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+
+    from heliograph.modboss.events import ReadCallbackHandle, WriteCallbackHandle
+    from heliograph.modboss.mapping import ObjectType
+    from heliograph.modboss.plan import Batch
+    from heliograph.modboss.retrying import RetryPolicy
+
+__all__ = ["Calls", "Effect", "Origin", "Steps", "annotate"]
+
+Effect: TypeAlias = "tuple[ObjectType, int, Any] | float"
+Steps: TypeAlias = Generator[Effect, Any, Any]
+
+
+class Origin(Protocol):
+    """What a device adds to the metadata of the events of its operations."""
+
+    @property
+    def operation(self) -> MappingOf[str, Any]:
+        """Metadata of operations and of their callbacks."""
+
+    def read_request(self, object_type: ObjectType, count: int, /) -> MappingOf[str, Any]:
+        """Give metadata of the callback that reads so many objects of a type."""
+
+    def write_request(self, object_type: ObjectType, count: int, /) -> MappingOf[str, Any]:
+        """Give metadata of the callback that writes so many objects of a type."""
+
+
+class Calls:
+    """The calls of one operation: attempts at its batches, each in a span of its own.
+
+    Attributes:
+        attempts: How many calls were begun so far.
+        batches: How many of the planned batches were begun; counted by whoever takes them.
+    """
+
+    __slots__ = (
+        "_divides",
+        "_given",
+        "_limit",
+        "_origin",
+        "_policy",
+        "_span",
+        "attempts",
+        "batches",
+    )
+
+    def __init__(
+        self,
+        span: ReadCallbackHandle | WriteCallbackHandle,
+        given: MappingOf[str, Any],
+        max_attempts: int,
+        policy: RetryPolicy | None,
+        origin: Origin | None,
+        divides: bool,
+    ) -> None:
+        self._span: Any = span
+        self._given = given  # the operation's metadata
+        self._limit = max_attempts
+        self._policy = policy
+        self._origin = origin
+        self._divides = divides  # whether batches are divided rather than refused again
+        self.attempts = self.batches = 0
+
+    def make(self, batch: Batch, value: Any) -> Steps:
+        """Attempt a batch, calling with its type, its address and `value`, as often as allowed.
+
+        Returns:
+            What the called function returned.
+
+        Raises:
+            DeviceError: The last attempt failed with it.
+        """
+        span, policy, origin = self._span, self._policy, self._origin
+        request = (batch.object_type, batch.starting_address, value)
+        attempt = 0
+        while True:
+            attempt += 1
+            self.attempts += 1
+            given = {
+                **self._given,
+                "names": batch.names,
+                "object_type": batch.object_type,
+                "starting_address": batch.starting_address,
+                "address_count": batch.address_count,
+                "attempt": attempt,
+                "max_attempts": self._limit,
+            }
+            if origin is not None:
+                given.update(_described(origin, span, batch))
+            with span(given) as call:
+                try:
+                    reply = yield request
+                except DeviceError as error:
+                    failure = error
+                    if span.stop.handlers:
+                        _fill(call, span, batch, Error(error.reason))
+                        if error.details:
+                            call.metadata.update(error.details)
+                else:
+                    if span.stop.handlers:
+                        _fill(call, span, batch, Ok(None if span is WRITE_CALLBACK else reply))
+                    return reply
+            if (
+                attempt >= self._limit
+                or (self._divides and failure.refusal)
+                or not (policy is None or policy.retries(failure))
+            ):
+                break
+            pause = 0.0 if policy is None else policy.pause(attempt)
+            if pause:
+                yield pause
+        try:
+            verb = "writing" if span is WRITE_CALLBACK else "reading"
+            annotate(
+                failure,
+                f"{verb} {batch.address_count} x {batch.object_type} from address "
+                f"{batch.starting_address} ({listed(batch.names)}), attempt {attempt} of "
+                f"{self._limit}",
+            )
+            raise failure
+        finally:
+            del failure  # it refers to this frame, which would refer to it
+
+
+def _fill(call: Any, span: Any, batch: Batch, result: Ok[Any] | Error[Any]) -> None:
+    call.metadata["result"] = result
+    if span is READ_CALLBACK:
+        call.measurements["gap_addresses_read"] = batch.gap_addresses
+        call.measurements["largest_gap"] = batch.largest_gap
+
+
+def _described(origin: Origin, span: Any, batch: Batch) -> MappingOf[str, Any]:
+    describe = origin.write_request if span is WRITE_CALLBACK else origin.read_request
+    return describe(batch.object_type, batch.address_count)
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Add a note to an exception, once even if the same exception is raised again and again."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which requests a set of mappings needs: mappings in, batches out, nothing else touched.
+
+The rules are those of ModBoss 0.2.0. Mappings of one object type are taken by address, from the
+lowest up, and each joins the batch that is being made if
+
+*   the batch, the gap before the mapping and the mapping itself do not exceed the limit of one
+    request, and
+*   there is no gap, or it is no longer than `max_gap` and every address in it belongs to a mapping
+    that is safe to read unasked.
+
+Otherwise it begins the next batch. A mapping is never divided. To these rules comes one of ours: no
+batch crosses a fence, an address that a device has refused to be read across.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from heliograph.modboss.errors import BatchTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping as MappingOf
+
+    from heliograph.modboss.mapping import Mapping, ObjectType
+
+    Fences: TypeAlias = MappingOf[ObjectType, Sequence[int]]
+    """By object type, sorted addresses at which a batch has to begin."""
+
+__all__ = ["NO_FENCES", "Batch", "SafeAddresses", "batch_of", "plan"]
+
+NO_FENCES: Final[Fences] = {}
+
+_START: Final[Any] = attrgetter("starting_address")
+_NAME: Final[Any] = attrgetter("name")
+
+
+class Batch(NamedTuple):
+    """A range of addresses of one type that one request reads or writes."""
+
+    object_type: ObjectType
+    starting_address: int
+    address_count: int
+    """How many addresses it has, gaps included."""
+    names: tuple[str, ...]
+    """Names of the mappings asked for, by address."""
+    mappings: tuple[Mapping, ...]
+    gap_addresses: int
+    """How many of the addresses nobody asked for."""
+    largest_gap: int
+    """Addresses of its largest single gap."""
+
+    @property
+    def objects(self) -> int:
+        """How many of the addresses were asked for."""
+        return self.address_count - self.gap_addresses
+
+
+class SafeAddresses:
+    """The addresses of a schema that may be read without being asked for, to bridge a gap."""
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, mappings: Iterable[Mapping]) -> None:
+        self._runs: dict[ObjectType, tuple[list[int], list[int]]] = {}
+        for mapping in sorted(mappings, key=_START):
+            if not mapping.gap_safe:
+                continue
+            first, end = mapping.starting_address, mapping.end_address
+            firsts, ends = self._runs.setdefault(mapping.object_type, ([], []))
+            if ends and ends[-1] == first:
+                ends[-1] = end
+            else:
+                firsts.append(first)
+                ends.append(end)
+
+    def cover(self, object_type: ObjectType, first: int, end: int) -> bool:
+        """Say whether all addresses from `first` up to and without `end` are safe."""
+        firsts, ends = self._runs.get(object_type, ((), ()))
+        at = bisect_right(firsts, first) - 1
+        return at >= 0 and ends[at] >= end
+
+
+def plan(
+    mappings: Iterable[Mapping],
+    limits: MappingOf[ObjectType, int],
+    operation: Literal["read", "write"] = "read",
+    *,
+    max_gap: MappingOf[ObjectType, int] | None = None,
+    safe: SafeAddresses | None = None,
+    fences: Fences = NO_FENCES,
+) -> list[Batch]:
+    """Divide mappings into batches.
+
+    Args:
+        mappings: What is asked for, no mapping twice and none overlapping another.
+        limits: By object type, how many addresses one request may have.
+        operation: What is planned, for the error's text.
+        max_gap: By object type, how long a bridged gap may be; 0 for types left out.
+        safe: Addresses that gaps may have; nothing is bridged without.
+        fences: By object type, sorted addresses that no batch has others before.
+
+    Returns:
+        The batches: types in the order in which they were first asked for, each type's by address.
+
+    Raises:
+        BatchTooLargeError: A mapping exceeds the limit by itself.
+    """
+    groups: dict[ObjectType, list[Mapping]] = {}
+    for mapping in mappings:
+        group = groups.get(mapping.object_type)
+        if group is None:
+            groups[mapping.object_type] = [mapping]
+        else:
+            group.append(mapping)
+    batches: list[Batch] = []
+    for object_type, group in groups.items():
+        group.sort(key=_START)
+        limit = limits[object_type]
+        bridged = max_gap.get(object_type, 0) if max_gap and safe is not None else 0
+        fenced = fences.get(object_type, ())
+        begin = 0
+        first = end = gaps = largest = 0
+        for at, mapping in enumerate(group):
+            start, count = mapping.starting_address, mapping.address_count
+            if count > limit:
+                raise BatchTooLargeError(mapping.name, operation, object_type, count, limit)
+            gap = start - end
+            if (
+                at
+                and start + count - first <= limit
+                and (
+                    not gap
+                    or (gap <= bridged and safe is not None and safe.cover(object_type, end, start))
+                )
+                and not (fenced and _crosses(fenced, end, start))
+            ):
+                if gap:
+                    gaps += gap
+                    largest = max(largest, gap)
+            else:
+                if at:
+                    batches.append(_batch(object_type, first, end, group[begin:at], gaps, largest))
+                begin, first, gaps, largest = at, start, 0, 0
+            end = start + count
+        batches.append(_batch(object_type, first, end, group[begin:], gaps, largest))
+    return batches
+
+
+def batch_of(mappings: Sequence[Mapping]) -> Batch:
+    """Make one batch of mappings of one type that are sorted by address."""
+    first = end = mappings[0].starting_address
+    gaps = largest = 0
+    for mapping in mappings:
+        gap = mapping.starting_address - end
+        gaps += gap
+        largest = max(largest, gap)
+        end = mapping.end_address
+    return _batch(mappings[0].object_type, first, end, mappings, gaps, largest)
+
+
+def _batch(
+    object_type: ObjectType,
+    first: int,
+    end: int,
+    mappings: Sequence[Mapping],
+    gaps: int,
+    largest: int,
+) -> Batch:
+    taken = tuple(mappings)
+    return Batch(object_type, first, end - first, tuple(map(_NAME, taken)), taken, gaps, largest)
+
+
+def _crosses(fenced: Sequence[int], end: int, start: int) -> bool:
+    """Say whether a fence stands where a mapping from `start` would join what ended at `end`."""
+    at = bisect_left(fenced, end)
+    return at < len(fenced) and fenced[at] <= start
