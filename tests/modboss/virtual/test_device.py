@@ -109,8 +109,9 @@ def test_what_was_written_and_cannot_be_decoded_is_told_as_integers() -> None:
     class Odd(Schema):
         word = holding_register(1, "word", mode="w")
 
-        def encode_word(self: Any) -> int:
-            return int(self)
+        @staticmethod
+        def encode_word(value: int) -> int:
+            return value
 
     device = VirtualDevice(Odd)
     device.store("holding_register", 1, [7])
@@ -134,6 +135,17 @@ def test_raw_objects_need_no_schema() -> None:
         "discrete_input": {},
     }
     assert device.runs()["holding_register"] == [range(100, 102), range(65535, 65536)]
+
+
+def test_objects_can_be_removed_and_brought_back() -> None:
+    device = VirtualDevice(Thermostat, {"setpoint": 5})
+    device.remove("holding_register", [10, 20])
+
+    assert [read(device, 3, 10), read(device, 3, 20), read(device, 3, 11)] == [2, 2, [0]]
+    assert list(device.objects()["holding_register"]) == [11, 12, 30]
+    device["setpoint"] = 6
+    device.set_raw("holding_register", 20, 7)
+    assert [read(device, 3, 10), read(device, 3, 20)] == [[6], [7]]
 
 
 def test_a_script_says_the_value_by_the_time_served() -> None:

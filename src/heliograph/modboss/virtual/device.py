@@ -109,6 +109,7 @@ class VirtualDevice:
         self._requests: deque[Request] = deque(maxlen=keep)
         self._written: deque[tuple[str, Any]] = deque(maxlen=keep)
         self._cells: dict[ObjectType, dict[int, int]] = {each: {} for each in OBJECT_TYPES}
+        self._absent: dict[ObjectType, set[int]] = {each: set() for each in OBJECT_TYPES}
         self._unreadable: dict[ObjectType, set[int]] = {each: set() for each in OBJECT_TYPES}
         self._unwritable: dict[ObjectType, set[int]] = {each: set() for each in OBJECT_TYPES}
         self._scripted: dict[str, _Scripted] = {}
@@ -163,6 +164,7 @@ class VirtualDevice:
         mapping = self._mapping(name)
         script = Script.of(value)
         with self._lock:
+            self._absent[mapping.object_type].difference_update(mapping.addresses)
             if script is not None:
                 self._scripted[name] = _Scripted(mapping, script)
                 return
@@ -214,6 +216,15 @@ class VirtualDevice:
                     raise LookupError(f"{self!r} has no {object_type} {each}; give it as raw")
             self._end_scripts(object_type, address, len(block))
             self._store_cells(object_type, address, block)
+            self._absent[object_type].difference_update(range(address, address + len(block)))
+
+    def remove(self, object_type: ObjectType, addresses: Iterable[int]) -> None:
+        """Let requests for these addresses be refused, as if there were no objects.
+
+        What is set there afterwards brings them back.
+        """
+        with self._lock:
+            self._absent[object_type].update(addresses)
 
     def _store_cells(self, object_type: ObjectType, address: int, values: Sequence[Any]) -> None:
         most = 1 if object_type in BITS else 0xFFFF
@@ -237,7 +248,10 @@ class VirtualDevice:
                 if cells:
                     self._refresh(object_type, 0, 0x10000, reading=False)
             return {
-                object_type: dict(sorted(cells.items()))
+                object_type: {
+                    address: cells[address]
+                    for address in sorted(cells.keys() - self._absent[object_type])
+                }
                 for object_type, cells in self._cells.items()
             }
 
@@ -451,9 +465,10 @@ class VirtualDevice:
         self, object_type: ObjectType, addresses: range, *, writes: bool
     ) -> int | None:
         cells = self._cells[object_type]
+        absent = self._absent[object_type]
         barred = (self._unwritable if writes else self._unreadable)[object_type]
         for each in addresses:
-            if each not in cells or each in barred:
+            if each not in cells or each in absent or each in barred:
                 return _ILLEGAL_ADDRESS
         return None
 
