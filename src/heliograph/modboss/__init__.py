@@ -4,6 +4,7 @@
 `heliograph.modboss.events` has the handles and types of what `catalogs/modboss.yaml` describes.
 """
 
+from heliograph.modboss.device import DEFAULT_RETRY, AsyncDevice, Device, VerifyError, is_transient
 from heliograph.modboss.errors import (
     BadValueError,
     BatchTooLargeError,
@@ -54,6 +55,7 @@ from heliograph.modboss.fields import (
 from heliograph.modboss.link import Client, Link
 from heliograph.modboss.mapping import Mapping, Metadata, Mode, ObjectType
 from heliograph.modboss.operations import aread, awrite, encode, read, write
+from heliograph.modboss.polling import PollGroup, Polling, Update
 from heliograph.modboss.refusals import Reading, Refusal, Refusals
 from heliograph.modboss.retrying import RetryPolicy
 from heliograph.modboss.schema import Schema
@@ -69,7 +71,9 @@ from heliograph.modboss.transports import (
 from heliograph.modboss.unit import Unit
 
 __all__ = [
+    "DEFAULT_RETRY",
     "AcknowledgedError",
+    "AsyncDevice",
     "BadValueError",
     "BatchTooLargeError",
     "Client",
@@ -77,6 +81,7 @@ __all__ = [
     "CorruptReplyError",
     "DecodeError",
     "DesyncError",
+    "Device",
     "DeviceBusyError",
     "DeviceError",
     "DeviceFailureError",
@@ -106,6 +111,8 @@ __all__ = [
     "NotWritableError",
     "ObjectType",
     "OptionError",
+    "PollGroup",
+    "Polling",
     "Reading",
     "Refusal",
     "Refusals",
@@ -123,6 +130,8 @@ __all__ = [
     "Unit",
     "UnknownNamesError",
     "UnreachableError",
+    "Update",
+    "VerifyError",
     "WrongCountError",
     "aread",
     "awrite",
@@ -131,6 +140,7 @@ __all__ = [
     "encode",
     "holding_register",
     "input_register",
+    "is_transient",
     "read",
     "transport_from_url",
     "write",

@@ -268,26 +268,6 @@ Metadata: device; group.
 """
 
 
-class PollOverflowMeasurements(TypedDict):
-    """Measurements of `modboss.poll.overflow`."""
-
-    dropped: int
-    """Changes that a reader of values was too slow for (`{value}`)."""
-
-
-class PollOverflowMetadata(TypedDict):
-    """Metadata of `modboss.poll.overflow`."""
-
-
-POLL_OVERFLOW: Final = Event[PollOverflowMeasurements, PollOverflowMetadata](
-    "modboss.poll.overflow"
-)
-"""A stream of values dropped its oldest changes, because nobody took them.
-
-Measurements: dropped ({value}).
-"""
-
-
 class ReadStartMeasurements(TypedDict):
     """Measurements of `modboss.read.start`."""
 
