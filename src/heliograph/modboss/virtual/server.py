@@ -109,6 +109,17 @@ class VirtualServer:
         units = ", ".join(str(each.unit) for each in self.devices)
         return f"<VirtualServer {self._over}, units {units}>"
 
+    @property
+    def device(self) -> VirtualDevice:
+        """What it serves, if that is one device.
+
+        Raises:
+            RuntimeError: There are several.
+        """
+        if len(self.devices) > 1:
+            raise RuntimeError(f"{self!r} has several devices; take one of `devices`")
+        return self.devices[0]
+
     # -- Where it is ------------------------------------------------------------------------------
 
     @property
