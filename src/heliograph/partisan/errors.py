@@ -5,6 +5,7 @@
 PartisanError
 ├── LocalError          the caller asked for what cannot be done
 │   ├── EncodeError     (ValueError) a term that Erlang has no form for
+│   ├── TermSyntaxError (ValueError) a text that is no Erlang term
 │   ├── InboxClosedError    (LookupError) the inbox takes no more, and is empty
 │   ├── ListenError     (OSError) the node cannot listen where it was told to
 │   ├── NameTakenError  (ValueError) the name is registered, or the node runs
@@ -39,6 +40,7 @@ __all__ = [
     "QueueFullError",
     "RemoteError",
     "StateError",
+    "TermSyntaxError",
     "UnknownNodeError",
 ]
 
@@ -95,6 +97,23 @@ class NoReplyError(RemoteError, TimeoutError):
 
 class EncodeError(LocalError, ValueError):
     """A value that no Erlang term stands for, or one beyond a limit of the format."""
+
+
+class TermSyntaxError(LocalError, ValueError):
+    """A text that is no literal Erlang term.
+
+    Attributes:
+        reason: What is wrong.
+        position: At which character, the first being 0.
+    """
+
+    def __init__(self, reason: str, position: int) -> None:
+        super().__init__(f"{reason} (at character {position})")
+        self.reason = reason
+        self.position = position
+
+    def __reduce__(self) -> tuple[type[TermSyntaxError], tuple[str, int]]:
+        return type(self), (self.reason, self.position)
 
 
 class DecodeError(RemoteError, ValueError):

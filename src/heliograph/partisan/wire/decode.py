@@ -33,7 +33,7 @@ from heliograph.partisan.wire.terms import (
     Port,
     Reference,
     Term,
-    TermMap,
+    term_map,
 )
 
 if TYPE_CHECKING:
@@ -257,14 +257,7 @@ def _map(keys: list[Term], values: list[Term], pos: int) -> Term:
     if len(keys) > _COLLISIONS_ALLOWED:
         _collide(keys, pos)
     try:
-        term = dict(zip(keys, values, strict=True))
-    except TypeError:
-        pass
-    else:
-        if len(term) == len(keys):
-            return term
-    try:
-        return TermMap(list(zip(keys, values, strict=True)))
+        return term_map(list(zip(keys, values, strict=True)))
     except ValueError as error:
         raise DecodeError(str(error), pos) from None
 

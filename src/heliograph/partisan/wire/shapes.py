@@ -90,7 +90,7 @@ Counts: TypeAlias = tuple[tuple[Atom, int], ...]
 
 
 class Clock(NamedTuple):
-    """What an acknowledgement repeats: `{Label, [{Node, Number}]}`; the label mostly `undefined`."""
+    """What an acknowledgement repeats: `{Label, [{Node, Number}]}`."""
 
     label: Atom
     counts: Counts

@@ -20,7 +20,7 @@ that whoever sends says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
@@ -37,6 +37,7 @@ __all__ = [
     "TermMap",
     "exact",
     "same",
+    "term_map",
 ]
 
 Term: TypeAlias = object
@@ -198,6 +199,19 @@ def exact(term: Term) -> bytes:
     parts: list[bytes] = []
     _spell(term, parts.append)
     return b"".join(parts)
+
+
+def term_map(pairs: Sequence[tuple[Term, Term]]) -> dict[Term, Term] | TermMap:
+    """Return the map of these pairs: a `dict` if it can be one.
+
+    Raises:
+        ValueError: Two pairs have the same key.
+    """
+    try:
+        plain = dict(pairs)
+    except TypeError:  # a key that cannot be hashed
+        return TermMap(pairs)
+    return plain if len(plain) == len(pairs) else TermMap(pairs)
 
 
 def same(a: Term, b: Term) -> bool:
