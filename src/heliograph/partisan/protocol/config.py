@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from heliograph.partisan.protocol.delivery import DeliveryConfig
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire.refs import RefFormat
 
 __all__ = ["ProtocolConfig"]
 
@@ -23,13 +27,13 @@ class ProtocolConfig:
     handshake_timeout: int = 10 * _SECOND
     """From a connection's start to the end of its handshake; our choice, the original has none."""
     idle_timeout: int = 20 * _SECOND
-    """Silence of a peer after which the side that dialled pings it; `idle_timeout` of the original."""
+    """Silence after which the side that dialled pings the other; the original's `idle_timeout`."""
     ping_timeout: int = 10 * _SECOND
     """Wait for a pong before the next ping; `timeout` of the original."""
     ping_attempts: int = 5
     """Pings without any answer before the connection is closed; `max_attempts` of the original."""
     backoff_initial: int = _SECOND // 4
-    """Wait before the second dial to a peer that did not answer; our choice, the original's is 1 s."""
+    """Wait before a second dial to a peer that did not answer; our choice, the original has 1 s."""
     backoff_limit: int = 10 * _SECOND
     """Longest wait between two dials to a peer; our choice, the original's is 1 s."""
     backoff_jitter: float = 0.5
@@ -42,5 +46,7 @@ class ProtocolConfig:
     """States kept for a peer that is not connected yet; our choice, the oldest goes first."""
     monitors: int = 65_536
     """Monitors that other nodes may hold here; our choice."""
+    reference_format: RefFormat = "improper_list"
+    """How references to processes are written; `remote_ref_format` of the original."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """Of acknowledged delivery."""

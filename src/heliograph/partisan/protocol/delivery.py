@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acknowledged delivery: what is kept until it is acknowledged, and what is a duplicate.
 
-To an Erlang node we speak as it speaks: each message has a clock, each is acknowledged by itself, and
-one that is not is sent again unchanged; it may then arrive twice. Among our own kind (see
-`identity`) a *stream* is an ordered sequence of numbered messages from one run of a node to one run of
-another, on one lane of one channel:
+To an Erlang node we speak as it speaks: each message has a clock, each is acknowledged by itself,
+and one that is not is sent again unchanged; it may then arrive twice. Among our own kind (see
+`identity`) a *stream* is an ordered sequence of numbered messages from one run of a node to one run
+of another, on one lane of one channel:
 
 *   The receiver delivers each number once and in order; what came early it holds, what comes again
     it drops. It acknowledges the last number delivered, and with it all before: the same frame
     that an Erlang node would take for the acknowledgement of that one message.
 *   The sender keeps at most a window of unacknowledged messages, so the receiver's pace reaches it.
-*   If the peer comes back as another run, which knows nothing of the stream, the sender renumbers what
-    is unacknowledged as a new stream and sends it again, in order.
+*   If the peer comes back as another run, which knows nothing of the stream, the sender renumbers
+    what is unacknowledged as a new stream and sends it again, in order.
 
 These classes are called directly for each message; they return values instead of effects and hold
 no timers. What is stored (the payload) is the caller's: a term, or bytes ready to send.
@@ -22,15 +22,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from heliograph.partisan.protocol.identity import (
     SEQUENCE_MASK,
-    Identity,
     run_of,
     stream_key,
 )
-from heliograph.partisan.wire import Atom
+
+if TYPE_CHECKING:
+    from heliograph.partisan.protocol.identity import (
+        Identity,
+    )
+    from heliograph.partisan.wire import Atom
 
 __all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Stored", "Verdict"]
 
@@ -52,7 +56,7 @@ class DeliveryConfig:
     held_messages: int = 16_384
     """Early messages that a stream holds; our choice, a sender's window of our kind."""
     incoming_streams: int = 4_096
-    """Streams remembered of one peer; our choice. Beyond it the oldest of a former run is forgotten."""
+    """Streams remembered of one peer, beyond which those of a former run go; our choice."""
     incoming_sources: int = 4_096
     """Peers of which streams are remembered; our choice, above the largest full mesh."""
 
@@ -243,7 +247,7 @@ class OutgoingStream(Generic[T]):
 
     def renumber(self, base: int) -> None:
         """Number what is unacknowledged anew from `base`, for a peer that knows nothing of it."""
-        self._stored = {index: entry for index, entry in enumerate(self._stored.values(), start=1)}
+        self._stored = dict(enumerate(self._stored.values(), start=1))
         self.base = base
         self._first = 1
         self._next = len(self._stored) + 1

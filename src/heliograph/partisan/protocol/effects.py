@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from heliograph.partisan.protocol.inputs import TimerKey
-from heliograph.partisan.wire import Atom, ListenAddr, Message, NodeSpec, Term
+if TYPE_CHECKING:
+    from heliograph.partisan.protocol.inputs import TimerKey
+    from heliograph.partisan.wire import Atom, ListenAddr, NodeSpec, Term
+    from heliograph.partisan.wire.messages import Message
 
 __all__ = [
     "CallRequested",
@@ -67,7 +69,7 @@ class Transmit:
     peer: Atom
     channel: Atom
     lane: int
-    messages: list[tuple[int, Term]]
+    messages: list[tuple[int, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Hangup:
 
     connection: int
     reason: str
-    """A word of the catalog: leave, evicted, closed, failure, timeout, protocol_error, refused, shutdown."""
+    """`leave`, `failure`, `timeout`, `protocol_error`, `refused` or `shutdown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class Undelivered:
 
     peer: Atom
     channel: Atom
-    payloads: list[Term]
+    payloads: list[Any]
 
 
 Effect: TypeAlias = (

@@ -2,8 +2,8 @@
 """Who a node is, beyond its name: the actor that says so, and the numbers its messages carry.
 
 Two fields of the protocol are opaque to an Erlang node: it stores the actor of a membership state
-without ever looking into it, and it sends the clock of an acknowledged message back as it came. Nodes
-of our kind recognise each other by them, and no frame tells an Erlang node of it:
+without ever looking into it, and it sends the clock of an acknowledged message back as it came.
+Nodes of our kind recognise each other by them, and no frame tells an Erlang node of it:
 
 ```text
 actor, 20 bytes       "heliograph" | version | features | incarnation, 6 bytes | random, 2 bytes

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from heliograph.partisan.wire import Atom, Message, NodeSpec, Term
+from heliograph.partisan.wire import Atom
+from heliograph.partisan.wire.messages import UNDEFINED
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire import ListenAddr, Term
+    from heliograph.partisan.wire.messages import Message
 
 __all__ = [
     "Accepted",
@@ -23,11 +28,14 @@ __all__ = [
     "Leave",
     "Monitor",
     "Received",
+    "Request",
     "Send",
     "Start",
     "Stop",
     "TimerKey",
 ]
+
+_NORMAL: Final = Atom("normal")
 
 
 class TimerKey(NamedTuple):
@@ -51,12 +59,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The application joins the cluster of another node.
+    """The application joins the cluster of another node. Joining oneself does nothing.
 
-    Its name and addresses suffice; `channels` may be None. Joining oneself does nothing.
+    Its own channels say how many connections to open first; those it declares itself are known once
+    it has answered.
     """
 
-    spec: NodeSpec
+    name: Atom
+    listen_addrs: tuple[ListenAddr, ...]
+    """Where it listens, at least one address; they are tried in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +128,17 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """The application sends a message. (Drivers with a fast path of their own need not ask.)"""
+    """The application sends a message. A driver with a fast path of its own need not ask."""
 
     peer: Atom
     target: Term
     """A registered name, or a remote reference without its node, as it goes on the wire."""
     message: Term
-    channel: Atom = Atom("undefined")
+    channel: Atom = UNDEFINED
     partition_key: int | None = None
     ack: bool = False
+    size: int = 0
+    """Bytes that the message counts for while it waits for its acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +147,12 @@ class Call:
 
     peer: Atom
     caller: Term
-    """Remote reference of a process here; use a new one for each call, since answers carry no number."""
+    """Remote reference of a process here: a new one for each call, for answers carry no number."""
     module: Atom
     function: Atom
     arguments: list[Term]
     timeout_ms: int = 5_000
-    channel: Atom = Atom("undefined")
+    channel: Atom = UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +163,7 @@ class AnswerCall:
     caller: Term
     result: Term
     """The value, or `(Atom("badrpc"), reason)`."""
-    channel: Atom = Atom("undefined")
+    channel: Atom = UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +192,11 @@ class EndProcess:
     """A process of this node has ended, by its name or the text of its pid (`<0.9.0>`)."""
 
     process: str
-    reason: Term = Atom("normal")
+    reason: Term = _NORMAL
 
+
+Request: TypeAlias = Call | AnswerCall | Monitor | Demonitor
+"""What an application asks of another node's processes."""
 
 Input: TypeAlias = (
     Start
@@ -194,9 +210,6 @@ Input: TypeAlias = (
     | Disconnected
     | Fired
     | Send
-    | Call
-    | AnswerCall
-    | Monitor
-    | Demonitor
     | EndProcess
+    | Request
 )

@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who belongs to the cluster: an observed-remove set of node specifications.
 
-Shapiro, Preguiça, Baquero, Zawirski, "A comprehensive study of Convergent and Commutative Replicated
-Data Types" (2011), section 3.3.5, in the form of the original's `state_orset`: to add is to store a
-new random token, to remove is to mark all tokens seen so far as removed, and a node is a member while
-one of its tokens is not. Merging keeps every token and lets removal win for each. So two states merged in
-any order, grouping and number give the same set, and whoever joins again after being removed comes
-with a new token that no earlier removal covers. Removed entries are never dropped.
+Shapiro, Preguiça, Baquero, Zawirski, "A comprehensive study of Convergent and Commutative
+Replicated Data Types" (2011), section 3.3.5, in the form of the original's `state_orset`: to add is
+to store a new random token, to remove is to mark all tokens seen so far as removed, and a node is a
+member while one of its tokens is not. Merging keeps every token and lets removal win for each. So
+states merged in any order, grouping and number give the same set, and whoever joins again after
+being removed comes with a new token that no earlier removal covers. Removed entries are never
+dropped.
 
-On the wire it is `{state_orset, [{Spec, [{Token, Active}]}]}`, both lists ordered as Erlang orders terms.
-The original merges such lists by walking along both, so an unordered one would corrupt its set: what is
-sent from here is always ordered, what is received is ordered first.
+On the wire it is `{state_orset, [{Spec, [{Token, Active}]}]}`, both lists ordered as Erlang orders
+terms. The original merges such lists by walking along both, so an unordered one would corrupt its
+set: what is sent from here is always ordered, what is received is ordered first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heliograph.partisan.errors import StateError
-from heliograph.partisan.wire import Atom, NodeSpec, Term, order_key
+from heliograph.partisan.wire import Atom, NodeSpec, order_key
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire import Term
 
 __all__ = ["EMPTY_SET", "MembershipState", "OrSet"]
 
@@ -75,7 +79,7 @@ class OrSet:
         return self._entries.get(spec, {})
 
     def named(self, name: Atom) -> list[NodeSpec]:
-        """Return the members of one name: more than one if a node came back with another address."""
+        """Return the members of one name: several if a node came back with another address."""
         return [spec for spec in self if spec.name == name]
 
     def add(self, spec: NodeSpec, token: bytes) -> OrSet:
@@ -144,7 +148,7 @@ class OrSet:
         return self._ordered
 
 
-def _spec_order(spec: NodeSpec) -> object:
+def _spec_order(spec: NodeSpec) -> Any:
     return order_key(spec.term())
 
 

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of one peer: which connections to it are open, missing, or to be tried again when.
+
+The peer's own specification says which channels it has and how many connections each of them
+takes. While there is none at all, one is dialled on the default channel; then each pass dials one
+for every channel that lacks any, as the original does. A dial that comes to nothing is followed by a
+wait that doubles up to a limit and is partly left to chance, lest many nodes return at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from heliograph.partisan.protocol.effects import (
+    ChannelDown,
+    ChannelUp,
+    PeerDown,
+    PeerUp,
+)
+from heliograph.partisan.wire.messages import UNDEFINED
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from heliograph.partisan.protocol.config import ProtocolConfig
+    from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.wire import Atom, ListenAddr, Message, NodeSpec
+
+__all__ = ["Peer"]
+
+_LARGEST_EXPONENT: Final = 32  # of the wait's doubling; the limit is reached long before
+
+
+class Peer:
+    """One peer, and what we have towards it.
+
+    Args:
+        spec: What is known of it: its own specification, or a contact's name and addresses.
+        config: Waits and bounds.
+
+    Attributes:
+        spec: See above; the core replaces it when it learns better.
+        pending: Whether the next complete handshake merges the peer's state and gossips ours: while
+            it is joined for the first time, and after all connections to it were lost.
+        joining: Whether the application has asked to join it.
+        slots: The open connections of each channel, the oldest first.
+        dialling: Connections under way, with their channels.
+        backlog: Gossip for it that waits for a connection.
+        retry_at: Not to be dialled before, in nanoseconds.
+        up: Whether all its channels have all their connections.
+    """
+
+    __slots__ = (
+        "_config",
+        "_failures",
+        "_full",
+        "addresses",
+        "backlog",
+        "dialling",
+        "joining",
+        "pending",
+        "retry_at",
+        "slots",
+        "spec",
+        "up",
+    )
+
+    def __init__(self, spec: NodeSpec, config: ProtocolConfig) -> None:
+        self.spec = spec
+        self.addresses: tuple[ListenAddr, ...] = spec.listen_addrs
+        self.pending = True
+        self.joining = False
+        self.slots: dict[Atom, list[int]] = {}
+        self.dialling: dict[int, Atom] = {}
+        self.backlog: deque[Message] = deque(maxlen=config.gossip_backlog)
+        self.retry_at = 0
+        self.up = False
+        self._config = config
+        self._failures = 0
+        self._full: set[Atom] = set()  # channels told to be up
+
+    @property
+    def name(self) -> Atom:
+        """Its name."""
+        return self.spec.name
+
+    @property
+    def connected(self) -> bool:
+        """Whether any connection is open."""
+        return bool(self.slots)
+
+    def parallelism(self, channel: Atom) -> int:
+        """Return how many connections the channel takes, 0 if the peer does not have it."""
+        declared = self.spec.channel(channel)
+        if declared is None:
+            return 1 if channel == UNDEFINED else 0
+        return 1 if declared.parallelism is None else declared.parallelism
+
+    def channels(self) -> list[Atom]:
+        """Return the names of its channels; the default one is always among them."""
+        names = [channel.name for channel in self.spec.channels]
+        return names if UNDEFINED in names else [UNDEFINED, *names]
+
+    def missing(self) -> list[Atom]:
+        """Return the channels to dial for in one pass."""
+        if not self.slots:
+            return [] if self.dialling else [UNDEFINED]
+        under_way = list(self.dialling.values())
+        return [
+            channel
+            for channel in self.channels()
+            if len(self.slots.get(channel, ())) + under_way.count(channel)
+            < self.parallelism(channel)
+        ]
+
+    def address(self) -> ListenAddr:
+        """Return where to dial now. Addresses take turns as long as none answers."""
+        return self.addresses[self._failures % len(self.addresses)]
+
+    def failed(self, now: int, random: Random) -> None:
+        """Note a dial or handshake that came to nothing: wait longer each time."""
+        config = self._config
+        factor = 1 << min(self._failures, _LARGEST_EXPONENT)
+        wait = min(config.backoff_initial * factor, config.backoff_limit)
+        self._failures += 1
+        self.retry_at = now + wait - int(wait * config.backoff_jitter * random.random())
+
+    def opened(self, connection: int, channel: Atom) -> list[Effect]:
+        """Note a connection whose handshake is complete."""
+        self.dialling.pop(connection, None)
+        self._failures = 0
+        self.retry_at = 0
+        self.slots.setdefault(channel, []).append(connection)
+        return self.check()
+
+    def check(self) -> list[Effect]:
+        """Tell what is up now that was not: a connection came, or the specification changed."""
+        effects: list[Effect] = []
+        for channel, connections in self.slots.items():
+            wanted = self.parallelism(channel)
+            if channel not in self._full and 0 < wanted <= len(connections):
+                self._full.add(channel)
+                effects.append(ChannelUp(self.name, channel, wanted))
+        if not self.up and self._full.issuperset(self.channels()):
+            self.up = True
+            effects.append(PeerUp(self.spec))
+        return effects
+
+    def lost(self, connection: int, channel: Atom, reason: str) -> list[Effect]:
+        """Note a connection that is gone, or a dial that ended."""
+        if self.dialling.pop(connection, None) is not None:
+            return []
+        connections = self.slots[channel]
+        connections.remove(connection)
+        if connections:
+            return []
+        del self.slots[channel]
+        self._full.discard(channel)
+        effects: list[Effect] = [ChannelDown(self.name, channel, self.parallelism(channel), reason)]
+        if not self.slots:
+            self.up = False
+            self.pending = True
+            effects.append(PeerDown(self.spec, reason))
+        return effects
