@@ -11,7 +11,7 @@ import pytest
 # What each part's extra brings; a part that is not named here makes do with the standard library.
 ALLOWED = {
     "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
-    "catalog": {"yaml"},
+    "_located": {"yaml"},
     "cli": {"click", "rich"},
     "modboss": {"pymodbus", "pytest"},
     # The exporters, which speak HTTP by requests and gRPC by grpcio, bring those and protobuf.

@@ -14,10 +14,10 @@ import pytest
 
 import heliograph
 from heliograph import Telemetry
+from heliograph._located import parse, plain
 from heliograph.catalog import Catalog, ConfigError, attach_from_config, load_text
 from heliograph.catalog.config import HANDLERS
 from heliograph.catalog.errors import Faults
-from heliograph.catalog.located import parse, plain
 
 SHOP = """\
 catalog: shop

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from heliograph._located import parse, plain
 from heliograph.catalog import format_reference, json_schema
 from heliograph.catalog.errors import Faults
 from heliograph.catalog.grammar import CATALOG
-from heliograph.catalog.located import parse, plain
 from heliograph.catalog.model import Where
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from heliograph._located import parse, plain
 from heliograph.catalog import CatalogError, json_schema, load_text
 from heliograph.catalog.errors import Faults
 from heliograph.catalog.grammar import CATALOG
-from heliograph.catalog.located import parse, plain
 from heliograph.catalog.model import Where
 from heliograph.catalog.shapes import Either, ListOf, MapOf, Record, Shape
 

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from heliograph import telemetry as core
+from heliograph._located import read
 from heliograph.catalog.catalog import Catalog, is_path, load
 from heliograph.catalog.errors import (
     CatalogError,
@@ -32,7 +33,6 @@ from heliograph.catalog.errors import (
     did_you_mean,
     shorten,
 )
-from heliograph.catalog.located import read
 from heliograph.catalog.model import Where
 from heliograph.catalog.shapes import Anything, Cell, Choice, Either, Key, ListOf, Record, Text
 

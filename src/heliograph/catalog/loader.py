@@ -15,10 +15,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from heliograph._located import parse, read
 from heliograph.catalog.errors import CatalogError, Faults, StopReadingError, shorten
 from heliograph.catalog.field_rules import combine, read_fields, resolve_uses
 from heliograph.catalog.grammar import CATALOG
-from heliograph.catalog.located import parse, read
 from heliograph.catalog.metric_rules import read_metrics
 from heliograph.catalog.model import (
     SPAN_EVENTS,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from heliograph.catalog.located import Table
+    from heliograph._located import Table
     from heliograph.catalog.shapes import Cell, Entry
 
 __all__ = ["load_document", "load_text"]

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from heliograph._faults import Where
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,20 +68,6 @@ TYPES: Final = (
     "stacktrace",
 )
 """Every type a field may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """The place in a file that an entry came from; lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int
-    path: str
-    """The dotted way through the document, such as `spans.modboss.read.metadata`."""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from heliograph._located import Items, Scalar, Table, plain
 from heliograph.catalog.errors import did_you_mean, shorten
-from heliograph.catalog.located import Items, Scalar, Table, plain
 from heliograph.catalog.model import Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from heliograph._located import Member, Node
     from heliograph.catalog.errors import Faults
-    from heliograph.catalog.located import Member, Node
 
 __all__ = [
     "BROKEN",

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from heliograph.catalog import located
+from heliograph import _located as located
+from heliograph._located import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse, plain, read
 from heliograph.catalog.errors import Faults
-from heliograph.catalog.located import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse, plain, read
 
 
 @pytest.fixture(params=["libyaml", "python"])

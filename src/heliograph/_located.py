@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from heliograph.catalog.errors import Fault, StopReadingError, shorten
-from heliograph.catalog.model import Where
+from heliograph._faults import Fault, StopReadingError, Where, shorten
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from heliograph.catalog.errors import Faults
+    from heliograph._faults import Faults
 
 __all__ = [
     "MAX_BYTES",
@@ -108,10 +107,15 @@ def plain(node: Node) -> Any:
     return {key: plain(member.node) for key, member in node.members.items()}
 
 
-def read(path: str | os.PathLike[str], faults: Faults) -> Table | None:
+def read(path: str | os.PathLike[str], faults: Faults, extra: str = "catalog") -> Table | None:
     """The mapping that a file holds; what is wrong with it as YAML is added to `faults`.
 
     The tree may be used in spite of faults, to find more of them; None if there is no tree.
+
+    Args:
+        path: the file.
+        faults: where to put them.
+        extra: the extra that PyYAML comes with, for the error where it is missing.
 
     Raises:
         ImportError: PyYAML is not installed.
@@ -130,21 +134,22 @@ def read(path: str | os.PathLike[str], faults: Faults) -> Table | None:
         message = f"larger than the {MAX_BYTES // 1024**2} MiB that are read"
         faults.append(Fault(message, start, "split it into several files"))
         return None
-    return parse(raw, name, faults)
+    return parse(raw, name, faults, extra)
 
 
-def parse(raw: bytes, file: str, faults: Faults) -> Table | None:
+def parse(raw: bytes, file: str, faults: Faults, extra: str = "catalog") -> Table | None:
     """The mapping that UTF-8 text holds; what is wrong with it as YAML is added to `faults`.
 
     Args:
         raw: the text; a byte order mark is skipped.
         file: what faults call it.
         faults: where to put them.
+        extra: the extra that PyYAML comes with, for the error where it is missing.
 
     Raises:
         ImportError: PyYAML is not installed.
     """
-    yaml = _yaml()
+    yaml = _yaml(extra)
     try:
         return _tree(yaml, _text(raw, file, faults), file, faults)
     except StopReadingError:
@@ -376,12 +381,12 @@ class _Open:
     has_key: bool = False
 
 
-def _yaml() -> Any:
-    """PyYAML, imported on first use so that a catalog's reader alone needs it."""
+def _yaml(extra: str) -> Any:
+    """PyYAML, imported on first use so that those who read YAML alone need it."""
     try:
         import yaml
     except ImportError:
-        message = "reading a catalog needs PyYAML: pip install heliograph[catalog]"
+        message = f"reading YAML needs PyYAML: pip install heliograph[{extra}]"
         raise ImportError(message, name="yaml") from None
     return yaml
 
