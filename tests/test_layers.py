@@ -10,8 +10,9 @@ import pytest
 
 # What each part's extra brings; a part that is not named here makes do with the standard library.
 ALLOWED = {
-    "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
     "_located": {"yaml"},
+    "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
+    "catalog": {"yaml"},
     "cli": {"click", "rich"},
     "modboss": {"pymodbus", "pytest"},
     # The exporters, which speak HTTP by requests and gRPC by grpcio, bring those and protobuf.
