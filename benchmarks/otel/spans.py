@@ -33,6 +33,7 @@ from heliograph.catalog import load
 from heliograph.metrics import Aggregate, from_catalog
 from heliograph.otel.configuration import Queueing
 from heliograph.otel.metrics import MeterBridge, sampled_span
+from heliograph.otel.own import readable
 from heliograph.otel.sources import Queue
 from heliograph.otel.spans import OwnTracing, SpanBridge
 from heliograph.otel.transport import Answer, Verdict
@@ -49,9 +50,13 @@ __all__ = ["calls", "cases", "own_queue"]
 
 
 class Discarding:
-    """A sender that takes every batch and keeps none."""
+    """A sender that takes every batch, as an exporter would get it, and keeps none."""
 
-    def send(self, _batch: object) -> Answer:
+    def __init__(self, signal: Signal) -> None:
+        self._form: Callable[[Any], object] = readable if signal == "traces" else len
+
+    def send(self, batch: object) -> Answer:
+        self._form(batch)
         return Answer(Verdict.DELIVERED)
 
     def close(self) -> None:
@@ -63,7 +68,7 @@ def own_queue(signal: Signal) -> Callable[[Any], None]:
     queueing = Queueing(2048, 512, 5.0)
     workers: list[Worker] = []
     queue = Queue(queueing, lambda: workers[0].nudge())
-    make_sender: Any = Discarding
+    make_sender: Any = partial(Discarding, signal)
     worker = Worker(
         signal,
         queue,

@@ -36,6 +36,7 @@ __all__ = [
     "now",
     "set_sources",
     "stacktrace",
+    "wall_clock",
 ]
 
 EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -124,7 +125,13 @@ class ActiveSpan(SpanTypes[SM, SD]):
             else:
                 announced = {**self._given, SPAN_CONTEXT: context}
             self._announced = announced
-            start.execute({"monotonic_time": started, "system_time": _time_ns()}, announced)
+            measurements = {"monotonic_time": started, "system_time": _time_ns()}
+            # What `start.execute` does, without the call; and so at the end.
+            for call, config, attached in start.handlers:
+                try:
+                    call(start.name, measurements, announced, config)
+                except Exception as failure:  # noqa: BLE001 - whatever a handler raises
+                    start.telemetry._failed(attached, failure, start.name, measurements, announced)
         return self
 
     def __exit__(
@@ -146,13 +153,17 @@ class ActiveSpan(SpanTypes[SM, SD]):
                     self._measurements = None  # from now on it is the event's
                 measurements["duration"] = ended - self._started
                 measurements["monotonic_time"] = ended
-                metadata = self._metadata
+                metadata: Any = self._metadata
                 if metadata is None:
-                    stop.execute(measurements, self._closing())
+                    metadata = self._closing()
                 else:
                     self._metadata = None
                     metadata[SPAN_CONTEXT] = self._context  # whatever the body did to it
-                    stop.execute(measurements, metadata)
+                for call, config, attached in stop.handlers:
+                    try:
+                        call(stop.name, measurements, metadata, config)
+                    except Exception as failure:  # noqa: BLE001 - as above
+                        stop.telemetry._failed(attached, failure, stop.name, measurements, metadata)
         else:
             event = self._span.exception
             if event.handlers:
@@ -329,6 +340,11 @@ def stacktrace(exc: BaseException) -> StackSummary:
 def now() -> tuple[int, int]:
     """Return the monotonic clock and the wall clock, in nanoseconds."""
     return _monotonic_ns(), _time_ns()
+
+
+def wall_clock() -> int:
+    """Return the wall clock alone, in nanoseconds since the epoch."""
+    return _time_ns()
 
 
 def set_sources(

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 from heliograph import Telemetry
 from heliograph.catalog import Catalog, load_text
 from heliograph.otel.logs import LogBridge, OwnLogging
+from heliograph.otel.own import OwnSpan
 from heliograph.otel.spans import OwnTracing, SpanBridge
 
 BAKERY = """
@@ -121,7 +122,7 @@ def open_kitchen(path: str, choices: Choices | None = None) -> Kitchen:
         shutdown_on_exit=False,
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    own_spans: list[ReadableSpan] = []
+    own_spans: list[OwnSpan] = []
     own_records: list[ReadableLogRecord] = []
     log_exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # the SDK's
     if path == "own":
@@ -148,7 +149,7 @@ def open_kitchen(path: str, choices: Choices | None = None) -> Kitchen:
 
     def ours() -> Sequence[ReadableSpan]:
         if path == "own":
-            return own_spans
+            return [span.readable() for span in own_spans]
         return [
             span
             for span in exporter.get_finished_spans()

@@ -35,6 +35,7 @@ from heliograph.catalog import load
 from heliograph.metrics import Aggregate, from_catalog
 from heliograph.otel.logs import LogBridge, OwnLogging
 from heliograph.otel.metrics import MeterBridge, sampled_span, to_metrics_data
+from heliograph.otel.own import OwnSpan
 from heliograph.otel.spans import OwnTracing, SpanBridge
 from heliograph.spans import set_sources
 from tests.otel.test_metrics_differential import comparable
@@ -108,7 +109,7 @@ def by_hand_with_metrics() -> Exported:
 
 def ours(path: str, *, with_metrics: bool = False) -> Exported:
     catalog, telemetry = load("modboss"), Telemetry()
-    spans: list[ReadableSpan] = []
+    spans: list[OwnSpan] = []
     provider, exporter = tracing()
     bridge = (
         SpanBridge(catalog, own=OwnTracing(RESOURCE, spans.append), telemetry=telemetry)
@@ -116,7 +117,7 @@ def ours(path: str, *, with_metrics: bool = False) -> Exported:
         else SpanBridge(catalog, tracer_provider=provider, telemetry=telemetry)
     )
     read = yardstick.Emitted(telemetry).read
-    finished = (lambda: spans) if path == "own" else exporter.get_finished_spans
+    finished = (lambda: [span.readable() for span in spans]) if path == "own" else exporter.get_finished_spans
     exported = Exported(read, finished, close=[bridge.detach])
     if not with_metrics:
         bridge.attach()

@@ -110,7 +110,7 @@ class _Writer:
                 "Ok": Ok,
                 "bisect": bisect_left,
                 "careful": _careful(self.plain),
-                "clock": spans.now,
+                "clock": spans.wall_clock,
                 "exemplar": self.plain[0].exemplar,
                 "inf": inf,
                 "lock": self.plain[0].lock,
@@ -132,7 +132,9 @@ class _Writer:
             for check in self.checks:
                 steps += [f"if not ({check}):", f"    {careful}"]
             if self.sampled:
-                steps += ["span = exemplar()", "if span is not None: time = clock()[1]"]
+                steps += ["span = exemplar()"]
+                if any(each.shelved for table in self.plain for each in table.kept):
+                    steps += ["if span is not None: time = clock()"]
             if steps:
                 body += ["try:", *_indented(steps), "except Exception:", f"    {careful}"]
             body += [*self.before, "with lock:", *_indented(self.inside), *self.after]
@@ -249,7 +251,9 @@ class _Writer:
 
     def _samples(self, number: int, table: Table) -> list[str]:
         row, held = f"row{number}", f"held{number}"
-        rest = f"time, span, key{number}"
+        shelved = any(each.shelved for one in self.plain for each in one.kept)
+        # Where only some of many observations are kept, the time is looked up for those alone.
+        rest = f"{'time' if shelved else 'clock()'}, span, key{number}"
         self.names[f"hold_{number}"] = table.held
         lines = [
             f"{held} = {row}[{EXEMPLARS}]",
@@ -288,10 +292,13 @@ _FITS: Final = {
 }
 
 
+_SMALL: Final = 2**30 - 1  # the greatest integer of one digit, as CPython has them
+
+
 def _within(value: str, nonnegative: bool) -> str:
     # Comparing with a small number is much cheaper than with a great one.
-    low = f"{value} >= 0" if nonnegative else f"({value} >= 0 or {value} >= {-WHOLE_LIMIT})"
-    return f"{low} and {value} <= {WHOLE_LIMIT}"
+    least = 0 if nonnegative else -WHOLE_LIMIT
+    return f"(0 <= {value} <= {_SMALL} or {least} <= {value} <= {WHOLE_LIMIT})"
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from heliograph.catalog.exported import Attribute, AttributeType
     from heliograph.catalog.model import EventSpec, Use
 
-__all__ = ["AttributeLimits", "Attributes", "Extractor", "Value", "tell"]
+__all__ = ["AttributeLimits", "Attributes", "Extractor", "Value", "quick", "tell"]
 
 Scalar: TypeAlias = "str | int | float | bool"
 Value: TypeAlias = (
@@ -73,8 +73,9 @@ class Extractor:
         measured: Whether there are attributes that come from measurements.
     """
 
-    __slots__ = ("_limits", "measured", "retake", "take", "take_latest")
+    __slots__ = ("_limits", "measured", "retake", "steps", "take", "take_latest")
     _limits: AttributeLimits
+    steps: Sequence[_Step]
     measured: bool
     take: Callable[[Attributes, Mapping[str, Any], Mapping[str, Any]], None]
     retake: Callable[[Attributes, Mapping[str, Any], Mapping[str, Any]], None]
@@ -119,7 +120,7 @@ class Extractor:
         measured = chosen("measurements", event.measurements)
         told = chosen("metadata", event.metadata)
         self.measured = bool(measured)
-        steps = [*measured, *told]
+        self.steps = steps = [*measured, *told]
         source = [
             "def take(found, measurements, metadata):",
             *_indented(_reading(steps)),
@@ -207,6 +208,79 @@ class _Step:
         ]
 
 
+def quick(*extractors: Extractor) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Attributes]:
+    """Make a function that takes all attributes at once, if they are as declared.
+
+    It is generated, like those of an `Extractor`, for what nearly every event is like: every value
+    there, of its type and within its limits. The texts of one event are those of the next more
+    often than not, so it looks closely at those only that it has not just seen.
+
+    Args:
+        extractors: Whose attributes; no two of them have one in common.
+
+    Returns:
+        A function of the measurements and the metadata; what it returns is empty if anything is
+        not as it should be. It never raises.
+    """
+    steps = [
+        replace(step, name=f"{step.source}_{number}")
+        for number, step in enumerate(step for each in extractors for step in each.steps)
+    ]
+    seen = [f"seen_{step.name}" for step in steps if step.attribute.type in _REMEMBERED]
+    if any(step.required and step.attribute.type not in _QUICKLY for step in steps):
+        return lambda _measurements, _metadata: {}
+    source = ["def make(isfinite):", *(f"    {name} = None" for name in seen)]
+    body = [f"{step.name} = {step.read(step.source)}" for step in steps]
+    asked = [step for step in steps if step.required]
+    for step in asked:
+        body += _checked(step)
+    body += ["found = {"]
+    body += [f"    {step.attribute.name!r}: {_quick_value(step)}," for step in asked]
+    body += ["}"]
+    for step in steps:
+        if not step.required:
+            added = ["return {}"]
+            if step.attribute.type in _QUICKLY:
+                added = [*_checked(step), f"found[{step.attribute.name!r}] = {_quick_value(step)}"]
+            body += [f"if {step.name} is not None:", *_indented(added)]
+    body += ["return found"]
+    # Whoever takes an event apart with care finds out what it is that raises.
+    body = ["try:", *_indented(body), "except Exception: return {}"]
+    body = [f"nonlocal {', '.join(seen)}", *body] if seen else body
+    source += ["    def take_all(measurements, metadata):", *_indented(_indented(body))]
+    source += ["    return take_all"]
+    names: dict[str, Any] = {}
+    # Made of the catalog's names, each as a literal, and of nothing else.
+    exec(compile("\n".join(source), "<attributes at once>", "exec"), names)  # noqa: S102 - see above
+    made: Callable[[Mapping[str, Any], Mapping[str, Any]], Attributes] = names["make"](isfinite)
+    return made
+
+
+def _checked(step: _Step) -> list[str]:
+    """Give up unless the value is as declared."""
+    asked = {"value": step.name, "text": step.limits.text, "items": step.limits.items}
+    wrong = f"if not ({_QUICKLY[step.attribute.type].format(**asked)}): return {{}}"
+    if step.attribute.type == "string":
+        return [
+            f"if {step.name} is not seen_{step.name}:",
+            *_indented([wrong, f"seen_{step.name} = {step.name}"]),
+        ]
+    if step.attribute.type == "string[]":
+        # Compared with what was looked at, and told by that: an item that only pretends to be the
+        # same text does not get through.
+        return [
+            f"if type({step.name}) is not list and type({step.name}) is not tuple: return {{}}",
+            f"{step.name} = tuple({step.name})",
+            f"if {step.name} != seen_{step.name}:",
+            *_indented([wrong, f"seen_{step.name} = {step.name}"]),
+        ]
+    return [wrong]
+
+
+def _quick_value(step: _Step) -> str:
+    return f"seen_{step.name}" if step.attribute.type in _REMEMBERED else step.name
+
+
 def _reading(steps: Sequence[_Step]) -> list[str]:
     """Read all values; with more patience if one is not there that should be."""
     if not steps:
@@ -254,6 +328,18 @@ _PLAINLY: Final[Mapping[str, tuple[str, str]]] = {
         "type({value}) is list and len({value}) <= {items} and all_plain({value}, {text})",
         "tuple({value})",
     ),
+}
+_REMEMBERED: Final = frozenset({"string", "string[]"})
+_TEXT: Final = "type({value}) is str and {value}.isascii() and len({value}) <= {text}"
+_QUICKLY: Final[Mapping[str, str]] = {
+    "string": _TEXT,
+    # Comparing with a small number is much cheaper than with a great one.
+    "int": "type({value}) is int and (0 <= {value} <= 1073741823 or "
+    f"{-(2**63)} <= {{value}} < {2**63})",
+    "double": "type({value}) is float and isfinite({value})",
+    "boolean": "{value} is True or {value} is False",
+    "string[]": f"len({{value}}) <= {{items}} and all([{_TEXT.replace('{value}', 'each')} "
+    "for each in {value}])",
 }
 _INT64: Final = 2**63
 _Convert: TypeAlias = Callable[[object, AttributeLimits], tuple[Any, bool]]

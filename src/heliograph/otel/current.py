@@ -11,40 +11,50 @@ right, and no token is ever detached.
 
 from __future__ import annotations
 
-import sys
 from abc import abstractmethod
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Event as SpanEvent
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import Link, Status, StatusCode
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, SpanContext, TraceFlags, set_span_in_context
 
-from heliograph.catalog.exported import (
-    EXCEPTION_MESSAGE,
-    EXCEPTION_STACKTRACE,
-    EXCEPTION_TYPE,
-    TRUNCATED,
-)
-from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
-from heliograph.spans import EMPTY, now
+from heliograph.catalog.exported import TRUNCATED
+from heliograph.spans import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Token
 
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanLimits
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind
+    from opentelemetry.trace import Status, StatusCode, TraceState
 
     from heliograph.otel.attributes import Attributes, Extractor
 
-__all__ = ["CoveringSpan", "GivenSpan", "Operation", "OwnSpan"]
+__all__ = [
+    "CURRENT_CONTEXT",
+    "CURRENT_SPAN",
+    "KNOWN_FLAGS",
+    "RANDOM",
+    "SAMPLED",
+    "CoveringSpan",
+    "GivenSpan",
+    "QuickSpan",
+    "keep_cut",
+]
+
+SAMPLED: Final = int(TraceFlags.SAMPLED)
+RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
+KNOWN_FLAGS: Final = SAMPLED | RANDOM
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(KNOWN_FLAGS + 1))
+_NOWHERE: Final = Context()
+
+_token = attach(get_current())
+CURRENT_CONTEXT: Final = _token.var
+"""The variable in which OpenTelemetry keeps the current context, as its own tokens tell."""
+detach(_token)
+del _token
+
+CURRENT_SPAN: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""The key under which a context has its span: looking there is five times as fast as asking."""
 
 
 class CoveringSpan(trace.Span):
@@ -57,8 +67,11 @@ class CoveringSpan(trace.Span):
         current: The context in which it is the current span.
         token: What putting that context into place returned.
         left_behind: Whether it ended elsewhere, so that some context still has it.
+        untouched: Whether it is under way without any attributes yet, so that `finish` brings them
+            all.
     """
 
+    untouched: bool
     start_time: int
     metadata: Mapping[str, Any]
     previous: Context
@@ -85,270 +98,64 @@ class CoveringSpan(trace.Span):
         return trace.get_current_span(self.previous).get_span_context()
 
 
-class Operation:
-    """What all spans of one kind have in common.
+class QuickSpan(CoveringSpan):
+    """A span that is told by a few numbers until somebody wants to have more of it.
 
-    Args:
-        name: The spans' name.
-        kind: Their kind.
-        at_start: What takes attributes from their start event.
-        resource: The process.
-        scope: Their catalog.
-        limits: The SDK's limits.
-        on_end: Gets each one when it ends.
-    """
-
-    __slots__ = ("at_start", "kind", "limits", "most", "name", "on_end", "resource", "scope")
-    at_start: Extractor
-    kind: SpanKind
-    limits: SpanLimits
-    most: int
-    name: str
-    on_end: Callable[[ReadableSpan], None]
-    resource: Resource
-    scope: InstrumentationScope
-
-    def __init__(
-        self,
-        name: str,
-        kind: SpanKind,
-        at_start: Extractor,
-        resource: Resource,
-        scope: InstrumentationScope,
-        limits: SpanLimits,
-        on_end: Callable[[ReadableSpan], None],
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.at_start = at_start
-        self.resource = resource
-        self.scope = scope
-        self.limits = limits
-        self.most = (
-            sys.maxsize if limits.max_span_attributes is None else limits.max_span_attributes
-        )
-        self.on_end = on_end
-
-    def open(
-        self,
-        context: SpanContext,
-        parent: SpanContext | None,
-        attributes: Attributes | None,
-        start_time: int,
-    ) -> OwnSpan:
-        """Start a span.
-
-        Args:
-            context: Its own.
-            parent: Its parent's, if it has one.
-            attributes: Those at the start; None if they can wait until they are wanted.
-            start_time: Nanoseconds since the epoch.
-        """
-        span = OwnSpan()
-        span._operation = self
-        span._name = self.name
-        span._context = context
-        span._parent = parent
-        span._attributes = attributes
-        span._events = span._links = ()
-        span._status = _UNSET
-        span._ended = span.left_behind = False
-        span.start_time = start_time
-        return span
-
-
-class OwnSpan(CoveringSpan):
-    """A recording span of our own pipeline, without the SDK's processors and locks.
-
-    What application code does to the current span (`set_attribute`, `add_event`,
-    `record_exception`, `set_status`, `update_name`, `add_link`, `end`) is kept and exported, within
-    the span limits.
+    Attributes:
+        trace_id: The trace's id.
+        span_id: Its own.
+        bits: The trace flags that are set.
+        state: The trace's state.
+        parent: Its parent, if it has one.
     """
 
     __slots__ = (
-        "_attributes",
         "_context",
-        "_ended",
-        "_events",
-        "_links",
-        "_name",
-        "_operation",
-        "_parent",
-        "_status",
+        "bits",
         "current",
         "left_behind",
         "metadata",
+        "parent",
         "previous",
+        "span_id",
         "start_time",
+        "state",
         "token",
+        "trace_id",
+        "untouched",
     )
-    # No __init__: `Operation.open` fills the slots, which is faster than a constructor.
-    _operation: Operation
-    _name: str
-    _context: SpanContext
-    _parent: SpanContext | None
-    _attributes: Attributes | BoundedAttributes | None
-    _events: BoundedList[SpanEvent] | tuple[()]
-    _links: BoundedList[Link] | tuple[()]
-    _status: Status
-    _ended: bool
+    trace_id: int
+    span_id: int
+    bits: int
+    state: TraceState | None
+    parent: QuickSpan | SpanContext | None
+    _context: SpanContext | None
 
     def get_span_context(self) -> SpanContext:
         """Its own context, or that of the covered span once it has been left behind."""
-        return self._covered() if self.left_behind else self._context
+        return self._covered() if self.left_behind else self.own_context()
 
-    def is_recording(self) -> bool:
-        """Whether it has not ended."""
-        return not self._ended
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute; the oldest makes room when the span limits are reached."""
-        if not self._ended:
-            self._bounded()[key] = value
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set several attributes."""
-        if not self._ended:
-            bounded = self._bounded()
-            for key, value in attributes.items():
-                bounded[key] = value
-
-    def _bounded(self) -> BoundedAttributes:
-        """Let the SDK's own class judge what application code adds, of whatever kind and number."""
-        present = self._attributes
-        if isinstance(present, BoundedAttributes):
-            return present
-        limits = self._operation.limits
-        self._attributes = bounded = BoundedAttributes(
-            limits.max_span_attributes,
-            self._at_start() if present is None else present,
-            immutable=False,
-            max_value_len=limits.max_span_attribute_length,
-        )
-        return bounded
-
-    def _at_start(self) -> Attributes:
-        """Take the attributes of the start event after all."""
-        found: Attributes = {}
-        # Whose mapping is hostile is not told in the middle of the application's own code.
-        with suppress(Exception):
-            self._operation.at_start.take(found, EMPTY, self.metadata)
-        return found
-
-    def collect(self, found: Attributes, at_start: Extractor, metadata: Mapping[str, Any]) -> None:
-        """Add the attributes of the start event that are not among the span's own already."""
-        if self._attributes is not None:
-            super().collect(found, at_start, metadata)
-            return
-        try:
-            at_start.take_latest(found, metadata, self.metadata)
-        except BaseException:
-            self._attributes = self._at_start()
-            raise
-
-    def finish(self, attributes: Attributes, end_time: int) -> None:
-        """Add attributes that are known to be well-formed, and end."""
-        present = self._attributes
-        if present is None:
-            self._attributes = attributes
-        elif not self._ended:
-            _keep_cut(present, attributes)
-            if isinstance(present, BoundedAttributes):
-                self.set_attributes(attributes)
-            else:
-                present.update(attributes)
-        self.end(end_time)
-
-    def add_event(
-        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
-    ) -> None:
-        """Add a span event."""
-        if self._ended:
-            return
-        limits = self._operation.limits
-        if not isinstance(self._events, BoundedList):
-            self._events = BoundedList(limits.max_events)
-        bounded = BoundedAttributes(
-            limits.max_event_attributes, attributes, max_value_len=limits.max_attribute_length
-        )
-        self._events.append(SpanEvent(name=name, attributes=bounded, timestamp=timestamp))
-
-    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
-        """Link to another span."""
-        if self._ended:
-            return
-        limits = self._operation.limits
-        if not isinstance(self._links, BoundedList):
-            self._links = BoundedList(limits.max_links)
-        bounded = BoundedAttributes(
-            limits.max_link_attributes, attributes, max_value_len=limits.max_attribute_length
-        )
-        self._links.append(Link(context, bounded))
-
-    def update_name(self, name: str) -> None:
-        """Rename the span."""
-        if not self._ended:
-            self._name = name
-
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the status; `OK` is final, and `UNSET` changes nothing, as in the SDK."""
-        if self._ended or self._status.status_code is StatusCode.OK:
-            return
-        if isinstance(status, StatusCode):
-            status = Status(status, description)
-        if status.status_code is not StatusCode.UNSET:
-            self._status = status
-
-    def record_exception(
-        self,
-        exception: BaseException,
-        attributes: Mapping[str, Any] | None = None,
-        timestamp: int | None = None,
-        escaped: bool = False,
-    ) -> None:
-        """Add a span event of name `exception`."""
-        recorded = {
-            EXCEPTION_TYPE: class_name(exception),
-            EXCEPTION_MESSAGE: message_of(exception),
-            EXCEPTION_STACKTRACE: stacktrace_of(exception),
-            "exception.escaped": str(escaped),
-        }
-        self.add_event("exception", {**recorded, **(attributes or {})}, timestamp)
-
-    def end(self, end_time: int | None = None) -> None:
-        """End the span and hand it on; a second end changes nothing."""
-        if self._ended:
-            return
-        self._ended = True
-        operation = self._operation
-        attributes = self._attributes
-        if attributes is None:
-            self._attributes = attributes = self._at_start()
-        if len(attributes) > operation.most:
-            attributes = self._bounded()
-        operation.on_end(
-            ReadableSpan(
-                self._name,
-                self._context,
-                self._parent,
-                operation.resource,
-                attributes,
-                self._events,
-                self._links,
-                operation.kind,
-                None,
-                self._status,
-                self.start_time,
-                now()[1] if end_time is None else end_time,
-                operation.scope,
+    def own_context(self) -> SpanContext:
+        """Its own context, wherever it is current."""
+        context = self._context
+        if context is None:
+            self._context = context = SpanContext(
+                self.trace_id, self.span_id, False, _FLAGS[self.bits & KNOWN_FLAGS], self.state
             )
-        )
+        return context
+
+    def parent_context(self) -> SpanContext | None:
+        """Its parent's context."""
+        parent = self.parent
+        return parent.own_context() if isinstance(parent, QuickSpan) else parent
+
+    def _release(self) -> None:
+        """Let go of what only an operation under way needs, since the span may wait for long."""
+        self.metadata = EMPTY
+        self.current = self.previous = _NOWHERE
 
 
-_UNSET: Final = Status()
-
-
-def _keep_cut(present: Mapping[str, Any], attributes: Attributes) -> None:
+def keep_cut(present: Mapping[str, Any], attributes: Attributes) -> None:
     """Let `heliograph.truncated` name what was cut at the start as well."""
     if TRUNCATED in attributes and TRUNCATED in present:
         attributes[TRUNCATED] = tuple(dict.fromkeys((*present[TRUNCATED], *attributes[TRUNCATED])))
@@ -367,6 +174,7 @@ class GivenSpan(CoveringSpan):
         "start_time",
         "started_with",
         "token",
+        "untouched",
     )
     start_time: int
     left_behind: bool
@@ -374,19 +182,27 @@ class GivenSpan(CoveringSpan):
     started_with: Attributes
     _context: SpanContext
 
-    def __init__(self, inner: trace.Span, attributes: Attributes, start_time: int) -> None:
+    def __init__(
+        self,
+        inner: trace.Span,
+        attributes: Attributes,
+        start_time: int,
+        metadata: Mapping[str, Any],
+    ) -> None:
         """Wrap a span.
 
         Args:
             inner: The provider's.
             attributes: What it was started with.
             start_time: Nanoseconds since the epoch.
+            metadata: What its start event carried.
         """
+        self.metadata = metadata
         self.inner = inner
         self._context = inner.get_span_context()
         self.started_with = attributes
         self.start_time = start_time
-        self.left_behind = False
+        self.left_behind = self.untouched = False
 
     def __getattr__(self, name: str) -> Any:
         # What the SDK's spans have beyond the API: `attributes`, `name`, `parent` and the like.
@@ -403,7 +219,7 @@ class GivenSpan(CoveringSpan):
     def finish(self, attributes: Attributes, end_time: int) -> None:
         """Add attributes to the inner span, and end it."""
         if attributes:
-            _keep_cut(self.started_with, attributes)
+            keep_cut(self.started_with, attributes)
             self.inner.set_attributes(attributes)
         self.inner.end(end_time)
 

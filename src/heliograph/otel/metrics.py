@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
-from opentelemetry.context import get_current
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics.export import (
@@ -44,6 +43,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from heliograph.metrics import Aggregate, from_catalog
 from heliograph.metrics.aggregate import instrument_of
 from heliograph.metrics.points import OVERFLOW, HistogramPoint, NumberPoint
+from heliograph.otel.current import CURRENT_CONTEXT, CURRENT_SPAN, SAMPLED
+from heliograph.otel.lazy import LazySpan
+from heliograph.otel.own import OwnSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,15 +99,21 @@ def sampled_span() -> Callable[[], tuple[int, int] | None]:
     """
     # Contexts do not change, and the events of one operation have the same: ask once.
     latest: tuple[object, tuple[int, int] | None] = (None, None)
+    current = CURRENT_CONTEXT.get
 
     def sampled() -> tuple[int, int] | None:
         nonlocal latest
-        context = get_current()
+        context = current()
         known, ids = latest
         if known is context:
             return ids
-        span = trace.get_current_span(context).get_span_context()
-        ids = (span.trace_id, span.span_id) if span.trace_flags.sampled else None
+        span: object = context.get(CURRENT_SPAN)
+        if (type(span) is OwnSpan or type(span) is LazySpan) and not span.left_behind:
+            # Read off the span: its context need not even exist.
+            ids = (span.trace_id, span.span_id) if span.bits & SAMPLED else None
+        else:
+            given = trace.get_current_span(context).get_span_context()
+            ids = (given.trace_id, given.span_id) if given.trace_flags.sampled else None
         latest = (context, ids)
         return ids
 

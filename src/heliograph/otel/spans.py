@@ -17,10 +17,10 @@ import threading
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from random import getrandbits
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.context import attach, get_current
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
@@ -40,9 +40,18 @@ from opentelemetry.trace import (
 from heliograph import Error, Ok, default
 from heliograph.catalog.exported import ORPHAN, error_type, span_attributes
 from heliograph.catalog.model import ERROR_TYPE
-from heliograph.otel.attributes import AttributeLimits, Extractor
-from heliograph.otel.current import GivenSpan, Operation
+from heliograph.otel.attributes import AttributeLimits, Extractor, quick
+from heliograph.otel.current import (
+    CURRENT_CONTEXT,
+    CURRENT_SPAN,
+    KNOWN_FLAGS,
+    RANDOM,
+    SAMPLED,
+    GivenSpan,
+)
 from heliograph.otel.exceptions import encodable, message_of
+from heliograph.otel.lazy import LazyOperation, LazySpan, takes_all
+from heliograph.otel.own import Operation, OwnSpan
 from heliograph.plain import Limits as PlainLimits
 from heliograph.plain import plain, rendered
 from heliograph.spans import SPAN_CONTEXT, now
@@ -50,9 +59,7 @@ from heliograph.spans import SPAN_CONTEXT, now
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import TraceState
@@ -61,7 +68,7 @@ if TYPE_CHECKING:
     from heliograph.catalog import Catalog
     from heliograph.catalog.model import EventSpec, SpanSpec
     from heliograph.otel.attributes import Attributes
-    from heliograph.otel.current import CoveringSpan
+    from heliograph.otel.current import CoveringSpan, QuickSpan
     from heliograph.otel.logs import LogBridge
     from heliograph.typing import Handler
 
@@ -90,14 +97,15 @@ class OwnTracing:
 
     Attributes:
         resource: The process.
-        on_end: Gets each span that was sampled, when it ends.
+        on_end: Gets each span that was sampled, when it ends; its `readable()` is what the SDK's
+            exporters take.
         sampler: Asked for each span, as the SDK does.
         limits: The SDK's span limits.
         ids: Where trace and span ids come from.
     """
 
     resource: Resource
-    on_end: Callable[[ReadableSpan], None]
+    on_end: Callable[[OwnSpan], None]
     sampler: Sampler = DEFAULT_ON
     limits: SpanLimits = field(default_factory=SpanLimits)
     ids: IdGenerator = field(default_factory=RandomIdGenerator)
@@ -194,13 +202,24 @@ class SpanBridge:
         at_start = Extractor(spec.start, attributes, limits)
         name, kind = spec.span_name or spec.name, _KINDS[spec.kind]
         if self._own is not None:
-            make = _own_maker(self._own, name, kind, at_start, scope)
+            own = self._own
+            operation = Operation(name, kind, at_start, own.resource, scope, own.limits, own.on_end)
+            start = _quick_starter(self, spec, operation, own.sampler, own.ids)
         else:
             provider = self._provider or trace.get_tracer_provider()
             tracer = provider.get_tracer(scope.name, scope.version, scope.schema_url)
-            make = _given_maker(tracer, name, kind, at_start)
+            if takes_all(tracer, len(attributes), limits):
+                start = _quick_starter(
+                    self,
+                    spec,
+                    LazyOperation(tracer, name, kind, at_start, scope),
+                    tracer.sampler,
+                    tracer.id_generator,
+                    tracer.span_processor.on_start,
+                )
+            else:
+                start = _given_starter(self, spec, tracer, kind, at_start)
         known = {each.name for each in attributes if each.at_start}
-        start = _starter(self, spec, make)
         stop = _ender(
             self, spec, spec.stop, at_start, Extractor(spec.stop, attributes, limits, known)
         )
@@ -234,90 +253,38 @@ class SpanBridge:
         opened.end(now()[1])
 
 
-class _Maker(Protocol):
-    """Makes a span of a start event."""
+def _quick_starter(
+    bridge: SpanBridge,
+    spec: SpanSpec,
+    operation: Operation | LazyOperation,
+    sampler: Sampler,
+    ids: IdGenerator,
+    on_start: Callable[..., None] | None = None,
+) -> Handler:
+    """What starts spans that are a few numbers at first.
 
-    def __call__(
-        self,
-        measurements: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        start_time: int,
-        previous: Context,
-    ) -> CoveringSpan: ...
+    One function, since it runs with every operation and calls cost as much as what they do.
 
-
-def _own_maker(
-    own: OwnTracing, name: str, kind: SpanKind, at_start: Extractor, scope: InstrumentationScope
-) -> _Maker:
-    open_span = Operation(name, kind, at_start, own.resource, scope, own.limits, own.on_end).open
-    take, ids, sampler = at_start.take, own.ids, own.sampler
+    Args:
+        bridge: Whose table they are in.
+        spec: What they are made of.
+        operation: What they have in common.
+        sampler: Asked for each span, as the SDK does.
+        ids: Where trace and span ids come from.
+        on_start: A processor's, if there is one.
+    """
+    name, counts, make_room = spec.name, bridge.counts, bridge._make_room
+    table, size = bridge._table, bridge._open_limits.size
+    current_context, put_context = CURRENT_CONTEXT.get, CURRENT_CONTEXT.set
+    open_span, take = operation.open, operation.at_start.take
     new_trace_id, new_span_id = ids.generate_trace_id, ids.generate_span_id
+    # What the SDK's own generator does, without two calls in between.
+    span_id_bits = 64 if type(ids) is RandomIdGenerator else 0
     # What the default sampler says is known without asking it: whatever its parent has, else yes.
     asked = sampler is not DEFAULT_ON
     # Nobody has to see the attributes before the end, where they are taken all at once.
-    eager = asked or at_start.measured
+    eager = asked or operation.at_start.measured
     drop, sampled = Decision.DROP, Decision.RECORD_AND_SAMPLE
-
-    def make(
-        measurements: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        start_time: int,
-        previous: Context,
-    ) -> CoveringSpan:
-        attributes: Attributes | None = None
-        if eager:
-            attributes = {}
-            take(attributes, measurements, metadata)
-        parent: SpanContext | None = get_current_span(previous).get_span_context()
-        # One look instead of four properties: a span context is a tuple, by its declaration.
-        bits: int
-        state: TraceState | None
-        trace_id, _, _, bits, state, valid = parent or INVALID_SPAN_CONTEXT
-        if not valid:
-            parent = None
-            trace_id = new_trace_id()
-            bits, state = _KNOWN if ids.is_trace_id_random() else _SAMPLED, None
-        if asked:
-            result = sampler.should_sample(previous, trace_id, name, kind, attributes, ())
-            recording, state = result.decision is not drop, result.trace_state
-            bits = bits & _RANDOM | (_SAMPLED if result.decision is sampled else 0)
-            attributes = dict(result.attributes or ())
-        else:
-            recording = bool(bits & _SAMPLED)
-        context = SpanContext(trace_id, new_span_id(), False, _FLAGS[bits & _KNOWN], state)
-        if not recording:
-            return GivenSpan(NonRecordingSpan(context), {}, start_time)
-        return open_span(context, parent, attributes, start_time)
-
-    return make
-
-
-_SAMPLED: Final = int(TraceFlags.SAMPLED)
-_RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
-_KNOWN: Final = _SAMPLED | _RANDOM
-_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(_KNOWN + 1))
-
-
-def _given_maker(tracer: trace.Tracer, name: str, kind: SpanKind, at_start: Extractor) -> _Maker:
-    take, start_span = at_start.take, tracer.start_span
-
-    def make(
-        measurements: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        start_time: int,
-        previous: Context,
-    ) -> CoveringSpan:
-        attributes: Attributes = {}
-        take(attributes, measurements, metadata)
-        inner = start_span(name, previous, kind, attributes, (), start_time)
-        return GivenSpan(inner, attributes, start_time)
-
-    return make
-
-
-def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker) -> Handler:
-    name, counts, make_room = spec.name, bridge.counts, bridge._make_room
-    table, size = bridge._table, bridge._open_limits.size
 
     def start(
         _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: Any
@@ -325,17 +292,96 @@ def _starter(bridge: SpanBridge, spec: SpanSpec, make: _Maker) -> Handler:
         try:
             key = (name, metadata[SPAN_CONTEXT])
             start_time = measurements.get("system_time")
-            if type(start_time) is not int or not 0 <= start_time < 2**63:
+            if type(start_time) is not int or not 0 <= start_time < _INT64:
                 start_time = now()[1]
-            previous = get_current()
-            span = make(measurements, metadata, start_time, previous)
-            span.metadata = metadata
+            previous = current_context()
+            attributes: Attributes | None = None
+            if eager:
+                attributes = {}
+                take(attributes, measurements, metadata)
+            covered = previous.get(CURRENT_SPAN)
+            parent: QuickSpan | SpanContext | None = None
+            state: TraceState | None
+            if (type(covered) is OwnSpan or type(covered) is LazySpan) and not covered.left_behind:
+                # Read off the span: its context need not even exist.
+                parent = covered
+                trace_id, bits, state = covered.trace_id, covered.bits, covered.state
+            else:
+                given = INVALID_SPAN_CONTEXT
+                if covered is not None:
+                    given = get_current_span(previous).get_span_context()
+                # One look, no properties: a span context is a tuple, by its declaration.
+                trace_id, _, _, bits, state, valid = given
+                if valid:
+                    parent = given
+                else:
+                    trace_id = new_trace_id()
+                    bits, state = KNOWN_FLAGS if ids.is_trace_id_random() else SAMPLED, None
+            recording = bits & SAMPLED != 0
+            if asked:
+                result = sampler.should_sample(
+                    previous, trace_id, operation.name, operation.kind, attributes, ()
+                )
+                recording, state = result.decision is not drop, result.trace_state
+                bits = bits & RANDOM | (SAMPLED if result.decision is sampled else 0)
+                attributes = dict(result.attributes or ())
+            span_id = getrandbits(span_id_bits) or new_span_id()
+            span: CoveringSpan
+            if recording:
+                span = open_span(
+                    trace_id, span_id, bits, state, parent, attributes, start_time, metadata
+                )
+                if on_start is not None:
+                    on_start(span, parent_context=previous)
+            else:
+                flags = TraceFlags(bits & KNOWN_FLAGS)
+                context = SpanContext(trace_id, span_id, False, flags, state)
+                span = GivenSpan(NonRecordingSpan(context), {}, start_time, metadata)
             span.previous = previous
             span.current = current = set_span_in_context(span, previous)
             if key in table or len(table) >= size:
                 make_room(key)
             table[key] = span
-            span.token = attach(current)
+            span.token = put_context(current)
+        except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
+            counts["unreadable"] += 1
+
+    return start
+
+
+_INT64: Final = 2**63
+
+
+def _given_starter(
+    bridge: SpanBridge,
+    spec: SpanSpec,
+    tracer: trace.Tracer,
+    kind: SpanKind,
+    at_start: Extractor,
+) -> Handler:
+    """What starts spans of whatever tracer the application has."""
+    take, start_span, counts, table = at_start.take, tracer.start_span, bridge.counts, bridge._table
+    name, size = spec.span_name or spec.name, bridge._open_limits.size
+
+    def start(
+        _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: Any
+    ) -> None:
+        try:
+            key = (spec.name, metadata[SPAN_CONTEXT])
+            start_time = measurements.get("system_time")
+            if type(start_time) is not int or not 0 <= start_time < _INT64:
+                start_time = now()[1]
+            previous = CURRENT_CONTEXT.get()
+            attributes: Attributes = {}
+            take(attributes, measurements, metadata)
+            inner = start_span(name, previous, kind, attributes, (), start_time)
+            span = GivenSpan(inner, attributes, start_time, metadata)
+            span.previous = previous
+            span.current = set_span_in_context(span, previous)
+            if key in table or len(table) >= size:
+                bridge._make_room(key)
+            table[key] = span
+            span.token = CURRENT_CONTEXT.set(span.current)
         except Exception:  # noqa: BLE001 - the emitter must not notice, whatever it emitted
             counts["unreadable"] += 1
 
@@ -346,7 +392,9 @@ def _ender(
     bridge: SpanBridge, spec: SpanSpec, event: EventSpec, at_start: Extractor, at_end: Extractor
 ) -> Handler:
     name, counts, pop = spec.name, bridge.counts, bridge._table.pop
-    take = at_end.take
+    take, take_all = at_end.take, quick(at_start, at_end)
+    current_context, put_context = CURRENT_CONTEXT.get, CURRENT_CONTEXT.set
+    reset = CURRENT_CONTEXT.reset
     failed = event is spec.exception
     results = tuple(
         (use.key, use.field.sensitive)
@@ -368,14 +416,12 @@ def _ender(
                 return
             if log is not None:
                 log(measurements, metadata, span.current)
-            token = span.token
-            var = token.var
-            if var.get() is span.current:
+            if current_context() is span.current:
                 try:
-                    var.reset(token)
+                    reset(span.token)
                 except ValueError:
                     # A copy of the context in which it started: here it is over, there it is not.
-                    attach(span.previous)
+                    put_context(span.previous)
                     span.left_behind = True
             else:
                 span.left_behind = True
@@ -384,9 +430,12 @@ def _ender(
             return
         attributes: Attributes = {}
         try:
-            if span.is_recording():
-                span.collect(attributes, at_start, metadata)
-                take(attributes, measurements, metadata)
+            if span.untouched:
+                attributes = take_all(measurements, metadata)
+            if attributes or span.is_recording():
+                if not attributes:
+                    span.collect(attributes, at_start, metadata)
+                    take(attributes, measurements, metadata)
                 for key, sensitive in results:
                     outcome = metadata.get(key)
                     if type(outcome) is not Ok:

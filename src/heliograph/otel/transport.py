@@ -29,6 +29,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from requests import Session
 
+from heliograph.otel.own import readable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -131,11 +133,19 @@ class Sender:
     """Sends batches of one signal, one at a time.
 
     Only the worker's thread may call `send`; `close` is for any thread.
+
+    Args:
+        exporter: Encodes a batch and gives it to the adapter.
+        adapter: Puts it on the wire.
+        form: Makes of what waits in the queue what the exporter takes.
     """
 
-    def __init__(self, exporter: Any, adapter: Adapter) -> None:
+    def __init__(
+        self, exporter: Any, adapter: Adapter, form: Callable[[Any], Any] = lambda batch: batch
+    ) -> None:
         self._exporter = exporter
         self._adapter = adapter
+        self._form = form
 
     def send(self, batch: Any) -> Answer:
         """Make one attempt; never raises."""
@@ -144,7 +154,7 @@ class Sender:
         _quiet.said = ""
         _quiet.sending = True
         try:
-            self._exporter.export(batch)
+            self._exporter.export(self._form(batch))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the worker has to go on
             if adapter.answer is None:
                 return Answer(Verdict.UNENCODABLE, "unencodable", f"{failure!r}")
@@ -192,7 +202,7 @@ def make_sender(signal: Signal, to: Destination, user_agent: str) -> Sender:
         compression=compression,
         session=session,
     )
-    return Sender(exporter, adapter)
+    return Sender(exporter, adapter, readable) if signal == "traces" else Sender(exporter, adapter)
 
 
 def _mount(session: Session, adapter: BaseAdapter) -> None:
