@@ -7,13 +7,12 @@ names, doubled addresses, missing encoders, missing decoders.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
+from heliograph._faults import did_you_mean
 from heliograph.modboss.codecs.base import Codec
 from heliograph.modboss.codecs.builtin import CODEC_OPTIONS, CodecOptionError
 from heliograph.modboss.codecs.resolving import resolve
@@ -166,8 +165,7 @@ class _Check:
     def _check_options(self) -> None:
         for option, value in self.definition.options.items():
             if option not in _OPTIONS:
-                near = get_close_matches(str(option)[:100], _OPTIONS, n=1)
-                mend = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}"
+                mend = did_you_mean(str(option), _OPTIONS, f"there are {', '.join(_OPTIONS)}")
                 text = f"there is no option {shown(option)}; {mend}"
                 self.fault("unknown_mapping_option", text, option=option)
             elif option in {"unit", "description"} and not isinstance(value, str | None):
@@ -187,7 +185,8 @@ class _Check:
             if count is not None:
                 self.fault("bad_argument", "a range has its own count; leave count out")
                 return
-            self.start, self.count = address.start, len(address)
+            # The length of an endless range is more than len can say.
+            self.start, self.count = address.start, address.stop - address.start
         elif type(address) is int:
             if count is not None and (type(count) is not int or count < 1):
                 text = f"count is {shown(count)}; it must be an integer from 1"
@@ -238,6 +237,7 @@ class _Check:
             text = f"address {self.start}{last} is outside 0 to {MAX_ADDRESS}"
             self.fault("address_out_of_range", text, start=self.start, count=self.count)
             self.start = None
+            return
         if resolved is None:
             return
         codec = resolved.codec
@@ -299,25 +299,36 @@ class _Check:
 
 
 def _doubled_names(definitions: list[Definition]) -> list[Fault]:
-    counts = Counter([each.name for each in definitions if isinstance(each.name, str)])
-    names = [name for name, count in counts.items() if count > 1]
-    if not names:
+    places: dict[str, list[str | None]] = {}
+    for each in definitions:
+        if isinstance(each.name, str):
+            places.setdefault(each.name, []).append(each.where)
+    doubled = {name: found for name, found in places.items() if len(found) > 1}
+    if not doubled:
         return []
-    text = f"names used more than once: {', '.join(names)}"
-    return [Fault("duplicate_names", None, text, {"names": names})]
+    texts = [
+        f"{name} ({', '.join(map(str, found))})" if all(found) else name
+        for name, found in doubled.items()
+    ]
+    text = f"names used more than once: {_some(texts)}"
+    return [Fault("duplicate_names", None, text, {"names": list(doubled)})]
 
 
 def _doubled_addresses(checks: list[_Check]) -> list[Fault]:
-    counts: Counter[tuple[str, int]] = Counter()
+    places: dict[tuple[ObjectType, int], list[str]] = {}
     for check in checks:
         if check.object_type is not None and check.start is not None and check.count is not None:
-            object_type = check.object_type
-            counts.update(
-                [(object_type, at) for at in range(check.start, check.start + check.count)]
-            )
-    doubled = [place for place, count in counts.items() if count > 1]
+            for address in range(check.start, check.start + check.count):
+                names = places.setdefault((check.object_type, address), [])
+                names.append(str(check.definition.name))
+    doubled = {place: names for place, names in places.items() if len(names) > 1}
     if not doubled:
         return []
-    places = ", ".join([f"{object_type} {address}" for object_type, address in doubled])
-    text = f"addresses mapped more than once: {places}"
-    return [Fault("duplicate_addresses", None, text, {"addresses": doubled})]
+    texts = [f"{place[0]} {place[1]} ({', '.join(names)})" for place, names in doubled.items()]
+    text = f"addresses mapped more than once: {_some(texts)}"
+    return [Fault("duplicate_addresses", None, text, {"addresses": list(doubled)})]
+
+
+def _some(texts: list[str]) -> str:
+    more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
+    return ", ".join(texts[:8]) + more

@@ -26,7 +26,7 @@ from heliograph.modboss.codecs.numbers import (
     integer,
 )
 from heliograph.modboss.codecs.original import Ascii, Boolean, Raw, SignedInt, UnsignedInt
-from heliograph.modboss.codecs.texts import Bytes, IPv4, IPv6, Mac, Utf8
+from heliograph.modboss.codecs.texts import Bytes, IPv4, IPv6, Mac, Pad, Utf8
 
 __all__ = [
     "CODEC_OPTIONS",
@@ -52,6 +52,7 @@ __all__ = [
     "Mac",
     "NamedFlags",
     "Number",
+    "Pad",
     "Raw",
     "RegisterCodec",
     "Scale",

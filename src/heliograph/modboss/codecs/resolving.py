@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from heliograph._faults import did_you_mean
 from heliograph.modboss.codecs.base import Codec
 from heliograph.modboss.codecs.builtin import NAMES, CodecOptionError, UnknownCodecError, make
 from heliograph.modboss.errors import shown
@@ -120,8 +120,8 @@ def _of_object(codec: Any) -> Resolved:
 
 
 def _unknown(name: str) -> Resolved:
-    near = get_close_matches(name[:100], NAMES, n=1)
-    mend = f"; did you mean {near[0]!r}?" if near else ""
+    mend = did_you_mean(name, NAMES)
+    mend = f"; {mend}" if mend else ""
     encode, decode = f"encode_{name}", f"decode_{name}"
     none = f"there is no built-in codec {shown(name)}, and the schema has no"
     return Resolved(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from heliograph.modboss.codecs.base import Order, RegisterCodec
 from heliograph.modboss.errors import CodecError, NotAValueError, shown
@@ -13,9 +13,14 @@ from heliograph.modboss.errors import CodecError, NotAValueError, shown
 if TYPE_CHECKING:
     from heliograph.modboss.codecs.base import Endian
 
-__all__ = ["Bytes", "IPv4", "IPv6", "Mac", "Utf8"]
+__all__ = ["Bytes", "IPv4", "IPv6", "Mac", "Pad", "Utf8"]
 
 T = TypeVar("T")
+
+Pad: TypeAlias = Literal["nul", "space"]
+"""What fills up the registers behind a text."""
+
+_PADS: Final[dict[Pad, bytes]] = {"nul": b"\0", "space": b" "}
 
 
 class _Ordered(RegisterCodec[T]):
@@ -52,8 +57,8 @@ class Utf8(_Ordered[str]):
 
     Args:
         byte_order: `little` if the first byte lies in the low half of a register.
-        pad: What fills registers up behind the text: NUL, or a space, which is then taken off the
-            end when the text is decoded.
+        pad: What fills registers up behind the text: `nul`, or `space`, which is then taken off
+            the end when the text is decoded.
 
     Raises:
         ValueError: An option has a value that it cannot have.
@@ -61,11 +66,11 @@ class Utf8(_Ordered[str]):
 
     name = "utf8"
 
-    def __init__(self, byte_order: Endian = "big", pad: str = "\0") -> None:
+    def __init__(self, byte_order: Endian = "big", pad: Pad = "nul") -> None:
         super().__init__("big", byte_order)
-        if pad not in {"\0", " "}:
-            raise ValueError(f"pad is {shown(pad)}; it must be NUL or a space")
-        self._pad = pad.encode()
+        if pad not in _PADS:
+            raise ValueError(f"pad is {shown(pad)}; it must be 'nul' or 'space'")
+        self._pad = _PADS[pad]
 
     def encode_bytes(self, value: str, size: int) -> bytes:
         if not isinstance(value, str):
