@@ -67,9 +67,9 @@ class _SixteenBits(Codec[int]):
         if type(value) is int and self.lowest <= value <= self.highest:
             return value & 0xFFFF
         text = f"{shown(value)} is not an integer from {self.lowest} to {self.highest}"
-        if isinstance(value, (int, float, str, list)) or value is None:
-            raise CodecError(text, "out_of_range", codec=self.name, value=value)
-        raise NotAValueError(text)
+        if isinstance(value, dict | tuple):  # which the original fails to print, and so raises
+            raise NotAValueError(text)
+        raise CodecError(text, "out_of_range", codec=self.name, value=value)
 
     def decode(self, value: Any, _metadata: Metadata, /) -> int:
         if type(value) is not int:
