@@ -66,16 +66,19 @@ class SafeAddresses:
 
     def __init__(self, mappings: Iterable[Mapping]) -> None:
         self._runs: dict[ObjectType, tuple[list[int], list[int]]] = {}
-        for mapping in sorted(mappings, key=_START):
-            if not mapping.gap_safe:
-                continue
-            first, end = mapping.starting_address, mapping.end_address
-            firsts, ends = self._runs.setdefault(mapping.object_type, ([], []))
-            if ends and ends[-1] == first:
-                ends[-1] = end
-            else:
-                firsts.append(first)
+        for object_type, group in _by_type([each for each in mappings if each.gap_safe]).items():
+            group.sort(key=_START)
+            end = -1
+            firsts, ends = [], []
+            for mapping in group:
+                first = mapping.starting_address
+                if first == end:
+                    ends.pop()
+                else:
+                    firsts.append(first)
+                end = first + mapping.address_count
                 ends.append(end)
+            self._runs[object_type] = firsts, ends
 
     def cover(self, object_type: ObjectType, first: int, end: int) -> bool:
         """Say whether all addresses from `first` up to and without `end` are safe."""
@@ -109,15 +112,8 @@ def plan(
     Raises:
         BatchTooLargeError: A mapping exceeds the limit by itself.
     """
-    groups: dict[ObjectType, list[Mapping]] = {}
-    for mapping in mappings:
-        group = groups.get(mapping.object_type)
-        if group is None:
-            groups[mapping.object_type] = [mapping]
-        else:
-            group.append(mapping)
     batches: list[Batch] = []
-    for object_type, group in groups.items():
+    for object_type, group in _by_type(mappings).items():
         group.sort(key=_START)
         limit = limits[object_type]
         bridged = max_gap.get(object_type, 0) if max_gap and safe is not None else 0
@@ -160,6 +156,17 @@ def batch_of(mappings: Sequence[Mapping]) -> Batch:
         largest = max(largest, gap)
         end = mapping.end_address
     return _batch(mappings[0].object_type, first, end, mappings, gaps, largest)
+
+
+def _by_type(mappings: Iterable[Mapping]) -> dict[ObjectType, list[Mapping]]:
+    groups: dict[ObjectType, list[Mapping]] = {}
+    for mapping in mappings:
+        group = groups.get(mapping.object_type)
+        if group is None:
+            groups[mapping.object_type] = [mapping]
+        else:
+            group.append(mapping)
+    return groups
 
 
 def _batch(

@@ -80,25 +80,29 @@ class ReadPlan:
         for batch in batches:
             codes = []
             skipped = 0
-            end = batch.starting_address
+            end = start = batch.starting_address
+            registers = batch.object_type in REGISTERS
             for mapping in batch.mappings:
-                skipped += mapping.starting_address - end
-                offsets[mapping.name] = offset + mapping.starting_address - batch.starting_address
-                end = mapping.end_address
+                address, count = mapping.starting_address, mapping.address_count
+                skipped += address - end
+                end = address + count
+                name = mapping.name
+                offsets[name] = offset + address - start
                 code = mapping.struct_code
-                if code is not None and mapping.object_type in REGISTERS:
+                if code is not None and registers:
                     codes.append(f"{2 * skipped}x{code}" if skipped else code)
                     skipped = 0
-                    places[mapping.name] = place
+                    places[name] = place
                     place += 1
                     plain = plain and mapping.finish is None
                 else:
-                    skipped += mapping.address_count
-                    places[mapping.name] = _RAW if type(mapping.codec) is Raw else _SLOW
+                    skipped += count
+                    places[name] = _RAW if type(mapping.codec) is Raw else _SLOW
                     plain = False
             if codes:
-                codes.append(f"{2 * skipped}x")
-                unpack = struct.Struct(f">{''.join(codes)}").unpack
+                if skipped:
+                    codes.append(f"{2 * skipped}x")
+                unpack = _unpacker("".join(codes))
                 compiled.append((_packer(batch.address_count), unpack))
             else:
                 compiled.append(None)
@@ -283,6 +287,14 @@ class Planner:
             BatchTooLargeError: A mapping exceeds the limit by itself.
         """
         return WritePlan(mappings, plan(mappings, self._write_limits, "write", fences=fences))
+
+
+# Batches of one form share what packs and unpacks them: making it takes longer than using it.
+
+
+@lru_cache(maxsize=512)
+def _unpacker(codes: str) -> Callable[[bytes], tuple[Any, ...]]:
+    return struct.Struct(f">{codes}").unpack
 
 
 @lru_cache(maxsize=512)

@@ -80,10 +80,9 @@ def _trace(recorded: dict[str, Any]) -> tuple[list[Happened], list[str]]:
             continue
         used.add((letter, at))
         trace.append(Happened(letter, lists[letter][at]))
-    for letter, entries in lists.items():
-        for at in range(len(entries)):
-            if (letter, at) not in used:
-                found.append(f"timeline: {letter}{at} was recorded, but not when")
+    recorded_at = {(letter, at) for letter, each in lists.items() for at in range(len(each))}
+    for letter, at in sorted(recorded_at - used):
+        found += [f"timeline: {letter}{at} was recorded, but not when"]
     return trace, found
 
 
@@ -144,7 +143,7 @@ def _by_type(trace: list[Happened]) -> list[Happened]:
     if not begins:
         return trace
     ends = [at + 1 for at, each in enumerate(trace) if _ends_callback(each)]
-    first, last = begins[0], ends[-1]
+    first, last = begins[0], max([*ends, begins[-1] + 1])
     blocks = [trace[begin:end] for begin, end in zip(begins, [*begins[1:], last], strict=True)]
     blocks.sort(key=_type_of)
     return [*trace[:first], *(each for block in blocks for each in block), *trace[last:]]
@@ -277,9 +276,7 @@ def _left(expected: Any, kind: Any, actual: Any, where: str) -> list[str]:
 def _spans(expected: list[Happened], actual: list[Happened]) -> list[str]:
     """Compare which start goes with which end."""
     recorded = [each.content["span"] for each in expected if each.letter == "E"]
-    seen = [
-        each.content[2].get("telemetry_span_context") for each in actual if each.letter == "E"
-    ]
+    seen = [each.content[2].get("telemetry_span_context") for each in actual if each.letter == "E"]
     left, right = _numbered(recorded), _numbered(seen)
     return [] if left == right else [f"spans: {right} where {left} were recorded"]
 

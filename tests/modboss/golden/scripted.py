@@ -103,9 +103,7 @@ class Codec:
                 setattr(self, direction, _function(direction, name, script[direction], note))
 
 
-def _function(
-    direction: str, name: str, script: dict[str, Any], note: Note
-) -> Callable[..., Any]:
+def _function(direction: str, name: str, script: dict[str, Any], note: Note) -> Callable[..., Any]:
     do = script["do"]
 
     def alone(value: Any) -> Any:
