@@ -631,11 +631,32 @@ def test_numbers_are_there_for_whoever_reads_one_metric(telemetry: Telemetry, ke
     aggregate = keep(*ALL)
     place(telemetry, 2)
     telemetry.execute(EVENT, {}, {"country": "at"})
-    assert aggregate.numbers(ORDERS) == [({"country": "de"}, 1), ({"country": "at"}, 1)]
-    assert aggregate.numbers(TOTAL) == [({"country": "de"}, 2)]
-    assert aggregate.numbers(OPEN) == [({"country": "de"}, 2)]
+    assert aggregate.numbers(ORDERS) == [({"country": "de"}, 1, None), ({"country": "at"}, 1, None)]
+    assert aggregate.numbers(TOTAL) == [({"country": "de"}, 2, None)]
+    assert aggregate.numbers(OPEN) == [({"country": "de"}, 2, None)]
     with pytest.raises(LookupError):
         aggregate.numbers(metrics.counter("a.b"))
+
+
+def test_numbers_come_with_an_exemplar_each_until_it_was_told(telemetry: Telemetry) -> None:
+    aggregate = metrics.Aggregate(ALL, telemetry=telemetry, exemplar=lambda: (1, 2))
+
+    def exemplars(definition: Definition) -> list[Any]:
+        found = [exemplar for _, _, exemplar in aggregate.numbers(definition)]
+        return [one and (one.value, one.trace_id, one.span_id) for one in found]
+
+    with aggregate:
+        place(telemetry, 2)
+        # The instruments of one row are asked one after the other, and none takes another's.
+        assert exemplars(ORDERS) == [(1, 1, 2)]
+        assert exemplars(TOTAL) == [(2, 1, 2)]
+        assert exemplars(ORDERS) == [None]
+        place(telemetry, 3)
+        assert exemplars(TOTAL) == [(3, 1, 2)]
+        assert exemplars(ORDERS) == [(1, 1, 2)]
+        telemetry.execute(EVENT, {}, {"country": "de"})
+        assert exemplars(TOTAL) == [None]
+        assert exemplars(ORDERS) == [(1, 1, 2)]
 
 
 def test_clear_begins_at_zero(telemetry: Telemetry, keep: Keep) -> None:

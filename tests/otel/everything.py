@@ -127,6 +127,8 @@ class Registry:
             "exception.stacktrace": "string",
             "server.address": "string",
             "server.port": "int",
+            "network.transport": "string",
+            "network.protocol.name": "string",
         }
         self.spans: dict[str, Any] = {
             each["name"]["note"]: each

@@ -291,3 +291,50 @@ def test_definitions_and_catalogs_are_taken() -> None:
     assert [each.name for each in bridge.aggregate.definitions] == list(catalog.metrics)
     definitions: list[Definition] = [ORDERS]
     assert MeterBridge(iter(definitions), given).aggregate.definitions == (ORDERS,)
+
+
+def test_what_is_observed_has_the_exemplars_of_what_was_measured(telemetry: Telemetry) -> None:
+    reader = InMemoryMetricReader()
+    bridge = MeterBridge([ORDERS, STOCK, OPEN], MeterProvider([reader]), telemetry)
+    bridge.attach()
+
+    def seen() -> dict[str, Any]:
+        return {
+            name: (
+                metric.data.data_points[0].value,
+                [(e.value, e.trace_id, e.span_id) for e in metric.data.data_points[0].exemplars],
+            )
+            for name, metric in found(reader.get_metrics_data()).items()
+        }
+
+    place(telemetry, 5)
+    sampled = NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)))
+    with trace.use_span(sampled):
+        place(telemetry, 3)
+        # Who collects is nobody's exemplar, whatever goes on there.
+        first = seen()
+    place(telemetry, 4)
+    assert first == {
+        "shop.orders": (2, [(1, 1, 2)]),
+        "shop.stock": (8, [(3, 1, 2)]),
+        "shop.open": (3, [(3, 1, 2)]),
+    }
+    assert seen() == {"shop.orders": (3, []), "shop.stock": (12, []), "shop.open": (4, [])}
+    bridge.detach()
+
+
+def test_a_sum_that_would_not_be_the_same_in_two_parts_has_no_exemplar(
+    telemetry: Telemetry,
+) -> None:
+    reader = InMemoryMetricReader()
+    bridge = MeterBridge([STOCK], MeterProvider([reader]), telemetry)
+    bridge.attach()
+    place(telemetry, 0.1)
+    sampled = NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)))
+    with trace.use_span(sampled):
+        place(telemetry, 1e100)
+        place(telemetry, -1e100)
+    [point] = found(reader.get_metrics_data())["shop.stock"].data.data_points
+    [(_, exact, _)] = bridge.aggregate.numbers(STOCK)
+    assert point.value == exact
+    bridge.detach()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from heliograph.catalog.exported import OtelInstrument
     from heliograph.metrics.instruments import Kept, Record
-    from heliograph.metrics.points import TagValue, Temporality
+    from heliograph.metrics.points import Temporality
+    from heliograph.metrics.table import NumberRead
     from heliograph.typing import Handler
 
 __all__ = ["Aggregate", "Temporalities", "instrument_of"]
@@ -209,8 +210,10 @@ class Aggregate:
                     found[each.definition] = MetricPoints(each.definition, how, points)
         return tuple([found[each] for each in self.definitions if each in found])
 
-    def numbers(self, definition: Definition) -> list[tuple[Mapping[str, TagValue], int | float]]:
+    def numbers(self, definition: Definition) -> list[NumberRead]:
         """The present totals or values of a counter, a sum or a last value, by attributes.
+
+        With each comes an exemplar, if there is one since this was asked for last, or None.
 
         Raises:
             LookupError: It is none of the definitions.

@@ -111,7 +111,7 @@ class _Writer:
                 "bisect": bisect_left,
                 "careful": _careful(self.plain),
                 "clock": spans.wall_clock,
-                "exemplar": self.plain[0].exemplar,
+                "exemplar": next((each.exemplar for each in self.plain if each.exemplar), None),
                 "inf": inf,
                 "lock": self.plain[0].lock,
                 "pair": pair,
@@ -133,7 +133,7 @@ class _Writer:
                 steps += [f"if not ({check}):", f"    {careful}"]
             if self.sampled:
                 steps += ["span = exemplar()"]
-                if any(each.shelved for table in self.plain for each in table.kept):
+                if self._shelved():
                     steps += ["if span is not None: time = clock()"]
             if steps:
                 body += ["try:", *_indented(steps), "except Exception:", f"    {careful}"]
@@ -236,7 +236,7 @@ class _Writer:
                     f"    failed_{each.name}()",
                 ]
             self.names |= each.names()
-        if self.sampled:
+        if table.exemplar is not None:
             inside += ["if span is not None:", *_indented(self._samples(number, table))]
         if not table.definition.keep:
             self.before += before
@@ -249,11 +249,19 @@ class _Writer:
         if after:
             self.after += [f"if {wanted}:", *_indented(after)]
 
+    def _shelved(self) -> bool:
+        """Whether some instrument keeps exemplars of its own, so that every observation is kept."""
+        return any(
+            each.shelved
+            for table in self.plain
+            if table.exemplar is not None
+            for each in table.kept
+        )
+
     def _samples(self, number: int, table: Table) -> list[str]:
         row, held = f"row{number}", f"held{number}"
-        shelved = any(each.shelved for one in self.plain for each in one.kept)
         # Where only some of many observations are kept, the time is looked up for those alone.
-        rest = f"{'time' if shelved else 'clock()'}, span, key{number}"
+        rest = f"{'time' if self._shelved() else 'clock()'}, span, key{number}"
         self.names[f"hold_{number}"] = table.held
         lines = [
             f"{held} = {row}[{EXEMPLARS}]",

@@ -69,7 +69,8 @@ APART: Final = 3
 """How many more each instrument had, by its position; None if there were none."""
 EXEMPLARS: Final = 4
 """Observations kept as exemplars; None if there are none. Else a list: how many were offered, the
-one that is kept for all instruments without a shelf, and then the shelves of the others."""
+one that is kept for all instruments without a shelf, then the shelves of the others, and last what
+`Table.numbers` told of: the one that was kept then, and which instruments it told so."""
 OWN: Final = 5
 """Where the instruments' own entries begin."""
 
@@ -98,6 +99,8 @@ class Kept:
     """How many of the row's entries are its own."""
     shelved = False
     """Whether it keeps exemplars apart from those of the others."""
+    forwarded = False
+    """Whether somebody else keeps it, exemplars included."""
 
     def __init__(self, definition: Definition, position: int, at: int) -> None:
         self.definition = definition
@@ -446,6 +449,8 @@ class _Exponential(_Distribution):
 
 class _Forwarded(Kept):
     """A histogram that somebody else keeps: each value is handed on with the row's attributes."""
+
+    forwarded = True
 
     def __init__(self, definition: Definition, position: int, at: int, record: Record) -> None:
         super().__init__(definition, position, at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heliograph import spans
 from heliograph.catalog.exported import error_type
@@ -26,7 +26,7 @@ from heliograph.metrics.instruments import (
     Skip,
     make,
 )
-from heliograph.metrics.points import OVERFLOW
+from heliograph.metrics.points import OVERFLOW, Exemplar
 from heliograph.metrics.tags import LONGEST, UnfitError, as_text, fit, key_of, tags_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from heliograph.metrics.instruments import Kept, Number, Record, Row
     from heliograph.metrics.points import Point, TagValue
 
-__all__ = ["Table", "signature_of"]
+__all__ = ["NumberRead", "Table", "signature_of"]
+
+NumberRead: TypeAlias = "tuple[Mapping[str, TagValue], Number, Exemplar | None]"
+"""The attributes of a series, its present value, and an observation since the last time."""
 
 _NOTHING: Final[Mapping[str, TagValue]] = MappingProxyType({})
 _ERROR_TAG: Final = Tag(ERROR_TYPE, ERROR_TYPE, "string")
@@ -88,7 +91,6 @@ class Table:
         """
         self.lock = lock
         self.skip = skip
-        self.exemplar = exemplar
         self.kept: list[Kept] = []
         at = OWN
         for position, one in definitions:
@@ -97,6 +99,7 @@ class Table:
             each.shelf = 2 + len([other for other in self.kept if other.shelved])
             at += each.entries
             self.kept.append(each)
+        self.exemplar = None if all(each.forwarded for each in self.kept) else exemplar
         definition = self.kept[0].definition
         self.definition: Definition = definition  # for what all have in common
         self.limit: int = definition.cardinality_limit
@@ -162,7 +165,7 @@ class Table:
         """Where a row keeps observations as exemplars."""
         held: list[Any] | None = row[EXEMPLARS]
         if held is None:
-            held = row[EXEMPLARS] = [0, None, *({} for each in self.kept if each.shelved)]
+            held = row[EXEMPLARS] = [0, None, *({} for each in self.kept if each.shelved), None]
         return held
 
     # -- Observing with care ----------------------------------------------------------------------
@@ -272,14 +275,38 @@ class Table:
 
     # -- Reading ----------------------------------------------------------------------------------
 
-    def numbers(self, kept: Kept) -> list[tuple[Mapping[str, TagValue], Number]]:
-        """The values of a count, a sum or a last value, with their attributes."""
-        found = []
+    def numbers(self, kept: Kept) -> list[NumberRead]:
+        """The values of a count, a sum or a last value, with their attributes and exemplars."""
+        found: list[NumberRead] = []
         for row in self._all():
             with self.lock:
                 if kept.seen(row):
-                    found.append((row[TAGS], kept.number(row)))
+                    found.append((row[TAGS], kept.number(row), self._next_exemplar(kept, row)))
         return found
+
+    def _next_exemplar(self, kept: Kept, row: Row) -> Exemplar | None:
+        """The exemplar of a row since it was asked for last.
+
+        The instruments of a row are asked one by one, and have one observation between them; the
+        first that comes again begins the next round.
+        """
+        held = row[EXEMPLARS]
+        if held is None or kept.forwarded:
+            return None
+        told = held[-1]
+        if told is None or told[0] is None or kept.place in told[1]:
+            told = held[-1] = (held[1], set())
+            held[0], held[1] = 0, None
+        told[1].add(kept.place)
+        if told[0] is None:
+            return None
+        values, time, span, key = told[0]
+        value = values[kept.place]
+        if value is None:
+            return None
+        trace_id, span_id = span
+        left = self._left_of(row)(key)
+        return Exemplar(kept.export(value), time, trace_id, span_id, left)
 
     def collect(self, deltas: Sequence[bool], time: int) -> list[tuple[Point, ...]]:
         """The points of each definition, of which those that report deltas begin anew.

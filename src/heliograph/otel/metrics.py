@@ -8,8 +8,8 @@ Where the application has a `MeterProvider`, `MeterBridge` feeds it. A histogram
 recorded one by one, since OpenTelemetry has no observable histogram. Counters, sums and last values
 are observable instruments that read our numbers when a reader collects: that costs nothing when an
 event is executed, and the SDK makes each reader's own totals or deltas of them. It follows that a
-series which stands still is still reported to a reader of deltas, as 0, and that exemplars are
-those of the histograms.
+series which stands still is still reported to a reader of deltas, as 0, and that of several readers
+the first one that collects gets the exemplars of counters, sums and last values.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from heliograph.metrics import Aggregate, from_catalog
 from heliograph.metrics.aggregate import instrument_of
@@ -48,7 +55,7 @@ from heliograph.otel.lazy import LazySpan
 from heliograph.otel.own import OwnSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider
     from opentelemetry.metrics import Histogram as HistogramInstrument
@@ -57,10 +64,11 @@ if TYPE_CHECKING:
     from heliograph.catalog import Catalog
     from heliograph.metrics import Definition, MetricPoints, Scope
     from heliograph.metrics.points import Exemplar, Point, TagValue
+    from heliograph.metrics.table import NumberRead
     from heliograph.telemetry import Telemetry
 
     _Left = dict[object, tuple[Mapping[str, TagValue], int | float]]
-    Numbers = Iterable[tuple[Mapping[str, TagValue], int | float]]
+    Numbers = Iterable[NumberRead]
 
 __all__ = ["FALLBACK_BUCKETS", "MeterBridge", "sampled_span", "to_metrics_data"]
 
@@ -88,6 +96,9 @@ _TEMPORALITIES: Final = {
     "cumulative": AggregationTemporality.CUMULATIVE,
     "delta": AggregationTemporality.DELTA,
 }
+_NOBODY: Final = set_span_in_context(INVALID_SPAN)
+"""A context of no span, which is not taken for that of whoever collects, as an empty one is."""
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 # What the SDK says of a range without values.
 _EMPTY: Final = Buckets(offset=0, bucket_counts=[0])
 
@@ -235,6 +246,7 @@ class MeterBridge:
                 for each in definitions
                 if instrument_of(each) == "histogram"
             },
+            exemplar=sampled_span(),
             # The SDK goes on with its totals in the child, so ours must.
             restart_in_child=False,
         )
@@ -294,7 +306,7 @@ class _Observable:
             sources, left = self._state
             if self._lasting:
                 left = left.copy()
-                for attributes, value in source():
+                for attributes, value, _ in source():
                     self._keep(left, attributes, value)
             self._state = (tuple(each for each in sources if each is not source), left)
 
@@ -308,11 +320,29 @@ class _Observable:
 
     def __call__(self, _options: CallbackOptions) -> Iterable[Observation]:
         sources, left = self._state
-        found = list(left.values())
+        found = [Observation(value, attributes, _NOBODY) for attributes, value in left.values()]
         for source in sources:
-            found += source()
-        # The SDK adds up what has the same attributes.
-        return [Observation(value, attributes) for attributes, value in found]
+            for attributes, value, exemplar in source():
+                found += self._observed(attributes, value, exemplar)
+        return found
+
+    def _observed(
+        self, attributes: Mapping[str, TagValue], value: float, exemplar: Exemplar | None
+    ) -> Iterator[Observation]:
+        """What the SDK makes this value of, and takes this exemplar from.
+
+        It takes an exemplar from what is observed in a sampled span. Observations of the same
+        attributes are added up by counters, and the last one holds for a gauge.
+        """
+        if exemplar is not None:
+            rest = value - exemplar.value if self._lasting else value
+            if not self._lasting or rest + exemplar.value == value:
+                context = SpanContext(exemplar.trace_id, exemplar.span_id, False, _SAMPLED)
+                yield Observation(
+                    exemplar.value, attributes, set_span_in_context(NonRecordingSpan(context))
+                )
+                value = rest
+        yield Observation(value, attributes, _NOBODY)
 
 
 _observables: Final[WeakKeyDictionary[Any, dict[object, _Observable]]] = WeakKeyDictionary()
