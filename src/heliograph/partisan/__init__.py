@@ -1,6 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster node; for now the package holds the catalogued events alone.
+"""A cluster node that speaks the wire protocol of Erlang's Partisan 5.
 
-`heliograph.partisan.events` has the handles and types of what `catalogs/partisan.yaml` describes.
-Nothing executes these events yet.
+`heliograph.partisan.events` has the handles and types of what `catalogs/partisan.yaml` describes,
+`heliograph.partisan.wire` Erlang's terms and the messages made of them, and
+`heliograph.partisan.protocol` the protocol without any I/O.
 """
+
+from heliograph.partisan.channels import Channel
+from heliograph.partisan.driver import PlaintextWarning
+from heliograph.partisan.errors import (
+    DecodeError,
+    EncodeError,
+    FrameError,
+    InboxClosedError,
+    JoinError,
+    ListenError,
+    LocalError,
+    NameTakenError,
+    NodeClosedError,
+    NoReplyError,
+    NotConnectedError,
+    PartisanError,
+    QueueFullError,
+    RemoteError,
+    StateError,
+    UnknownNodeError,
+)
+from heliograph.partisan.inbox import Inbox, Overflow
+from heliograph.partisan.limits import Admission, Limits
+from heliograph.partisan.node import Connection, Member, Node
+from heliograph.partisan.processes import Monitor, Request
+from heliograph.partisan.protocol import ProtocolConfig
+from heliograph.partisan.tls import Tls
+from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
+from heliograph.partisan.wire import Atom
+from heliograph.partisan.wire.refs import RemoteRef
+
+__all__ = [
+    "Admission",
+    "Atom",
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "Channel",
+    "Connection",
+    "DecodeError",
+    "EncodeError",
+    "FrameError",
+    "Inbox",
+    "InboxClosedError",
+    "JoinError",
+    "Limits",
+    "ListenError",
+    "LocalError",
+    "Member",
+    "Monitor",
+    "NameTakenError",
+    "NoReplyError",
+    "Node",
+    "NodeClosedError",
+    "NotConnectedError",
+    "Overflow",
+    "PartisanError",
+    "PlaintextWarning",
+    "ProtocolConfig",
+    "QueueFullError",
+    "RemoteError",
+    "RemoteRef",
+    "Request",
+    "StateError",
+    "Subscription",
+    "Tls",
+    "UnknownNodeError",
+]

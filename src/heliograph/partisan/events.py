@@ -504,6 +504,7 @@ class MessageDroppedMetadata(TypedDict):
         "unknown_name",
         "inbox_full",
         "superseded",
+        "disconnected",
         "departed",
         "undecodable",
         "shutdown",

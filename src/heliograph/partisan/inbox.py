@@ -11,27 +11,39 @@ of each connection holds.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
+from heliograph import propagator
 from heliograph.partisan.errors import InboxClosedError
+from heliograph.partisan.events import MESSAGE_PROCESS
+from heliograph.partisan.waiting import waiter_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from heliograph.partisan.waiting import MakeWaiter, Waiter
 
-__all__ = ["DEFAULT_CAPACITY", "Inbox", "Overflow"]
+__all__ = ["DEFAULT_CAPACITY", "Inbox", "Overflow", "Traced"]
 
 Overflow: TypeAlias = Literal["wait", "drop_new", "drop_old"]
 """What a full inbox does.
 
 `"wait"` lets senders wait: the connections that bring messages for it are not read until there is
-room, so nothing is lost. `"drop_new"` refuses what comes; an acknowledged message is then not
-acknowledged and comes again. `"drop_old"` forgets the oldest.
+room, so nothing is lost. `"drop_new"` drops what comes, `"drop_old"` the oldest: whether it was to
+be acknowledged or not, each is counted, and told by the event `partisan.message.dropped`.
 """
 
 # Our choice: a second's worth for a quick reader, a few megabytes of small messages.
 DEFAULT_CAPACITY: Final = 10_000
+
+
+class Traced(NamedTuple):
+    """A message with the trace context of its sender."""
+
+    message: Any
+    carrier: dict[str, str]
+    peer: str | None
 
 
 class Inbox:
@@ -53,6 +65,7 @@ class Inbox:
     __slots__ = (
         "_items",
         "_make_waiter",
+        "_node",
         "_on_close",
         "_on_drop",
         "_on_room",
@@ -67,8 +80,8 @@ class Inbox:
     def __init__(
         self,
         name: str,
-        make_waiter: MakeWaiter,
         *,
+        node: str,
         capacity: int = DEFAULT_CAPACITY,
         overflow: Overflow = "wait",
         on_drop: Callable[[str, int], None] | None = None,
@@ -88,7 +101,8 @@ class Inbox:
         self.closed = False
         self._items: deque[Any] = deque()
         self._waiters: deque[Waiter] = deque()
-        self._make_waiter = make_waiter
+        self._make_waiter: MakeWaiter | None = None
+        self._node = node
         self._on_room: list[Callable[[], None]] = []
         self._on_drop = on_drop
         self._on_close = on_close
@@ -103,23 +117,60 @@ class Inbox:
         """
         items = self._items
         while not items:
-            if self.closed:
-                raise InboxClosedError(f"inbox {self.name!r} is closed: register the name again")
-            waiter = self._make_waiter()
-            self._waiters.append(waiter)
-            try:
-                await waiter.wait()
-            except BaseException:
-                # Cancelled; if it had been woken for a message, somebody else must take that.
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                elif items:
-                    self._wake()
-                raise
+            await self._next()
         item = items.popleft()
         if self._on_room and len(items) < self.capacity:
             self._tell_room()
-        return item
+        return item.message if type(item) is Traced else item
+
+    @asynccontextmanager
+    async def processing(self) -> AsyncIterator[Any]:
+        """Take the next message, and work on it within the trace of its sender.
+
+            async with inbox.processing() as message:
+                ...
+
+        The block is a span `partisan.message.process`; it is a child of the span in which the
+        sender has sent the message, if both nodes carry trace context.
+
+        Raises:
+            InboxClosedError: The inbox was closed and is empty.
+        """
+        while not self._items:
+            await self._next()
+        item = self._items.popleft()
+        self._took()
+        metadata: dict[str, Any] = {"node": self._node, "target": self.name}
+        carrier: dict[str, str] = {}
+        message = item
+        if type(item) is Traced:
+            message, carrier = item.message, item.carrier
+            if item.peer is not None:
+                metadata["peer"] = item.peer
+        with propagator().extract(carrier), MESSAGE_PROCESS(**metadata):
+            yield message
+
+    async def _next(self) -> None:
+        """Wait until something has come."""
+        if self.closed:
+            raise InboxClosedError(f"inbox {self.name!r} is closed: register the name again")
+        if self._make_waiter is None:
+            self._make_waiter = waiter_factory()
+        waiter = self._make_waiter()
+        self._waiters.append(waiter)
+        try:
+            await waiter.wait()
+        except BaseException:
+            # Cancelled; if it had been woken for a message, somebody else must take that.
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif self._items:
+                self._wake()
+            raise
+
+    def _took(self) -> None:
+        if self._on_room and len(self._items) < self.capacity:
+            self._tell_room()
 
     def receive_nowait(self) -> Any:
         """Take the next message if there is one.
@@ -133,9 +184,8 @@ class Inbox:
                 raise InboxClosedError(f"inbox {self.name!r} is closed: register the name again")
             raise LookupError(f"inbox {self.name!r} is empty; `await receive()` waits")
         item = self._items.popleft()
-        if self._on_room and len(self._items) < self.capacity:
-            self._tell_room()
-        return item
+        self._took()
+        return item.message if type(item) is Traced else item
 
     def __len__(self) -> int:
         return len(self._items)

@@ -21,12 +21,17 @@ from __future__ import annotations
 
 import asyncio
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
+
+from heliograph.partisan.events import SOCKET_SEND, SOCKET_TAG_MSG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from heliograph.partisan.fast import Pattern
+    from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.waiting import MakeWaiter, Waiter
+    from heliograph.partisan.wire import Term
 
 __all__ = ["Link", "LinkOwner", "ReadBuffer"]
 
@@ -34,7 +39,7 @@ READ_SIZE: Final = 65_536
 """Bytes one link may read before others have their turn; after the yardstick of the same size."""
 WRITE_SIZE: Final = 65_536
 """Bytes that are written at once."""
-_LARGE: Final = 16_384
+LARGE: Final = 16_384
 """From this size on writing a message's parts one by one costs less than putting them together."""
 _STEP: Final = 262_144
 """Bytes of a large frame that are read at once; more would hold up the other links."""
@@ -61,13 +66,19 @@ class LinkOwner(Protocol):
     """Bytes that may wait in a link before senders wait."""
     read_buffer: ReadBuffer
     make_waiter: MakeWaiter
-    call_soon: Callable[[Callable[[], object]], object]
+
+    @property
+    def call_soon(self) -> Callable[[Callable[[], object]], object]:
+        """What calls a function when the loop comes round."""
 
     def link_opened(self, link: Link) -> None:
         """The transport is there."""
 
     def link_closed(self, link: Link, failure: BaseException | None) -> None:
         """The transport is gone; None if it was closed by either side in good order."""
+
+    def link_lost(self, link: Link, count: int) -> None:
+        """So many frames were not written before the transport was gone."""
 
     def link_frames(self, link: Link, data: bytes, start: int, end: int) -> int:
         """Take every whole frame of `data[start:end]`; return where the first unfinished begins."""
@@ -78,8 +89,8 @@ class LinkOwner(Protocol):
     def link_oversized(self, link: Link, size: int) -> None:
         """The peer announces a frame larger than `max_frame`."""
 
-    def link_wrote(self, link: Link, frames: int, size: int) -> None:
-        """So much was handed to the transport; only called if `link.tell_writes`."""
+    def link_writes(self, link: Link, parts: Sequence[bytes]) -> None:
+        """These frames are written now; only called if somebody listens to that."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -89,37 +100,41 @@ class Link(asyncio.BufferedProtocol):
         number: Its number, which the node never gives twice.
         side: `"client"` if this node dialled, else `"server"`.
         peer: Name of the node at the other end, as far as it is known.
+        early: Messages that came before the peer has said who it is, where that matters.
+        patterns: What the last frames looked like.
         channel: Name of the channel, as far as it is known.
         peer_addr: Address of the other end.
         opened: Monotonic time in nanoseconds at which it was made.
         close_reason: Why this side closes it; None as long as it doesn't.
         unsent: Bytes that wait here to be handed to the transport.
         paused: Whether the transport has enough for now.
+        much: Whether much was under way after the last acknowledged message.
     """
 
     __slots__ = (
         "_flush_due",
+        "_held_for",
         "_kept",
         "_large",
         "_large_filled",
+        "_newest",
         "_out",
-        "_parts",
         "_reading",
         "_room",
         "_turn_over",
         "_with_large",
         "channel",
         "close_reason",
-        "fast",
-        "held",
+        "early",
+        "much",
         "number",
         "opened",
         "owner",
+        "patterns",
         "paused",
         "peer",
         "peer_addr",
         "side",
-        "tell_writes",
         "transport",
         "unsent",
     )
@@ -145,14 +160,15 @@ class Link(asyncio.BufferedProtocol):
         self.close_reason: str | None = None
         self.unsent = 0
         self.paused = True  # until there is a transport
-        self.fast: Any = None
-        self.held = 0
-        self.tell_writes = False
-        self._out: list[bytes | bytearray | memoryview] = []
-        self._parts = 0
+        self.much = False
+        self.patterns: tuple[Pattern, ...] = ()
+        self.early: list[tuple[Term, Term]] | None = None
+        self._out: list[bytes] = []
         self._with_large = False
+        self._newest: int | None = None
         self._flush_due = False
         self._room: list[Waiter] = []
+        self._held_for: set[Inbox] = set()
         self._kept = b""
         self._large: bytearray | None = None
         self._large_filled = 0
@@ -178,10 +194,13 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.paused = True
+        lost = len(self._out)
         self._out.clear()
         self.unsent = 0
         if self.close_reason is None:
             self.close_reason = "closed" if exc is None else "failure"
+        if lost:
+            self.owner.link_lost(self, lost)
         self._let_senders_go()
         self.owner.link_closed(self, exc)
 
@@ -203,37 +222,48 @@ class Link(asyncio.BufferedProtocol):
 
     # -- Writing ----------------------------------------------------------------------------------
 
-    def write(self, frame: bytes) -> None:
-        """Write a whole frame, its length included, soon."""
+    def write(self, frame: bytes) -> bool:
+        """Write a whole frame, its length included, soon; tell whether much is under way now.
+
+        Then the caller lets others have their turn, and waits for room if the link is full.
+        """
         self._out.append(frame)
         self.unsent += len(frame)
         if self.unsent >= WRITE_SIZE:
             self.flush()
-        elif not self._flush_due:
+            return True
+        if not self._flush_due:
             self._flush_due = True
             self.owner.call_soon(self._flush_soon)
+        return False
 
-    def write_parts(self, head: bytes, body: bytes) -> None:
-        """Write a frame that is large enough for its body not to be copied."""
+    def write_parts(self, head: bytes, body: bytes) -> bool:
+        """Write a frame that is large enough for its body not to be copied; else as `write`."""
         self._out.append(head)
-        self._out.append(body)
-        self._parts += 1
         self._with_large = True
-        self.unsent += len(head) + len(body)
-        if self.unsent >= WRITE_SIZE:
-            self.flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self.owner.call_soon(self._flush_soon)
+        self.unsent += len(head)
+        return self.write(body)
+
+    def write_newest(self, frame: bytes) -> bool:
+        """Write a frame in place of the one written so before, if that still waits; tell which."""
+        newest = self._newest
+        if newest is None:
+            self._newest = len(self._out)
+            self.write(frame)
+            return False
+        self.unsent += len(frame) - len(self._out[newest])
+        self._out[newest] = frame
+        return True
 
     def flush(self) -> None:
         """Hand what was collected to the transport, unless that has enough."""
         out = self._out
         if not out or self.paused:
             return
-        size = self.unsent
-        frames = len(out) - self._parts
-        self.unsent = self._parts = 0
+        self.unsent = 0
+        self._newest = None
+        if SOCKET_SEND.handlers or SOCKET_TAG_MSG.handlers:
+            self.owner.link_writes(self, out)
         if self._with_large:
             self._with_large = False
             self._out = []
@@ -242,8 +272,6 @@ class Link(asyncio.BufferedProtocol):
             data = b"".join(out) if len(out) > 1 else out[0]
             out.clear()
             self.transport.write(data)
-        if self.tell_writes:
-            self.owner.link_wrote(self, frames, size)
 
     def _flush_soon(self) -> None:
         self._flush_due = False
@@ -349,18 +377,25 @@ class Link(asyncio.BufferedProtocol):
         self._turn_over = False
         self._set_reading()
 
-    def hold(self) -> None:
-        """Read no more until `let_go` was called as often: what was read finds no room."""
-        self.held += 1
-        self._set_reading()
+    def hold_for(self, inbox: Inbox) -> None:
+        """Read no more until an inbox has room again."""
+        if inbox not in self._held_for:
+            self._held_for.add(inbox)
 
-    def let_go(self) -> None:
-        """Take back one `hold`."""
-        self.held -= 1
-        self._set_reading()
+            def let_go() -> None:
+                self._held_for.discard(inbox)
+                self._set_reading()
+
+            inbox._on_room.append(let_go)
+            self._set_reading()
+
+    @property
+    def held(self) -> bool:
+        """Whether it reads no more because an inbox is full."""
+        return bool(self._held_for)
 
     def _set_reading(self) -> None:
-        reading = not (self._turn_over or self.held)
+        reading = not (self._turn_over or self._held_for)
         if reading is self._reading or self.close_reason is not None:
             return
         self._reading = reading

@@ -56,6 +56,9 @@ class Loop(Protocol):
     def now(self) -> int:
         """Return the monotonic time in nanoseconds."""
 
+    async def breathe(self) -> None:
+        """Let others have their turn."""
+
     def call_at(self, when: int, call: Callable[[], object]) -> Timer:
         """Call when that time has come."""
 
@@ -100,6 +103,9 @@ class _AsyncioLoop:
 
     def now(self) -> int:
         return time.monotonic_ns()
+
+    async def breathe(self) -> None:
+        await asyncio.sleep(0)
 
     def call_at(self, when: int, call: Callable[[], object]) -> Timer:
         # The loop's own clock need not be this one.

@@ -3,21 +3,44 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import anyio
+
+from heliograph.partisan.addresses import check_node_name, parse_address, resolve
 from heliograph.partisan.channels import check_channels
+from heliograph.partisan.driver import Driver
+from heliograph.partisan.errors import JoinError, NodeClosedError, UnknownNodeError
 from heliograph.partisan.limits import Admission, Limits
+from heliograph.partisan.link import LARGE
+from heliograph.partisan.loops import running_loop
+from heliograph.partisan.messaging import Messaging
+from heliograph.partisan.protocol import ProtocolConfig, inputs
+from heliograph.partisan.protocol.effects import Monitored, PeerDown
+from heliograph.partisan.sending import Routes
+from heliograph.partisan.telling import Teller, addresses
 from heliograph.partisan.watching import Watchers
+from heliograph.partisan.wire import Atom, ListenAddr
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.inbox import Inbox, Overflow
+    from heliograph.partisan.processes import Monitor
+    from heliograph.partisan.protocol.core import NodeCore
+    from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.tls import Tls
-    from heliograph.partisan.watching import Change, Changes, Subscription
+    from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
 
 __all__ = ["Connection", "Member", "Node"]
+
+_JOIN_DEADLINE = 10.0
+"""Seconds that joining may take unless told otherwise; our choice, for a node that starts late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +88,27 @@ class Node:
             async for message in orders:
                 ...
 
-    It runs on asyncio and trio, in the task that enters it; leaving it closes its tasks and sockets.
+    It runs on asyncio and trio, in the task that enters it; leaving it closes tasks and sockets. It
+    does not leave the cluster then: for its members it is down, and a node that comes back under
+    its name and address is the same member again.
 
     Args:
         name: Its name in the cluster, `something@host`.
         listen: Where it listens, `host:port`; several in a sequence. Port 0 takes any free one.
+        advertise: Where others reach it, if that is not where it listens.
         channels: Its channels. The default one and the one for membership are always there.
         tls: What connections are encrypted with; None for plain ones.
-        admission: Who is let in.
+        admission: Who is let in; everybody if None.
+        limits: Bounds of everything.
+        protocol: Pace of the protocol.
+        state: File that keeps the membership over restarts; None keeps nothing.
+        trace: Whether messages to nodes of our kind carry trace context, by the core's propagator.
+        as_original: Whether peers of our kind are treated as Erlang nodes: each message is
+            acknowledged by itself, and may come twice. For comparison and for tests.
+
+    Attributes:
+        name: Its name.
+        channels: Its channels, in the order of their names.
         limits: Bounds of everything.
 
     Raises:
@@ -84,58 +120,210 @@ class Node:
         name: str,
         *,
         listen: str | Sequence[str] = "127.0.0.1:0",
+        advertise: str | Sequence[str] = (),
         channels: Iterable[Channel] = (),
         tls: Tls | None = None,
         admission: Admission | None = None,
         limits: Limits | None = None,
+        protocol: ProtocolConfig | None = None,
+        state: Path | str | None = None,
+        trace: bool = False,
+        as_original: bool = False,
     ) -> None:
-        self.name = name
+        self.name = check_node_name(name)
         self.channels = check_channels(tuple(channels))
         self.limits = limits or Limits()
-        self._listen = (listen,) if isinstance(listen, str) else tuple(listen)
-        self._tls = tls
-        self._admission = admission or Admission()
+        self._listen = [parse_address(each) for each in _several(listen)]
+        self._advertise = [
+            ListenAddr(*parse_address(each, lowest=1)) for each in _several(advertise)
+        ]
         self._watchers = Watchers()
+        self._teller = Teller(name, self._watchers)
+        atom = Atom(name)
+        self._messaging = Messaging(atom, self.limits, self._teller, traced=trace)
+        config = protocol or ProtocolConfig()
+        handshake = min(config.handshake_timeout, int(self.limits.handshake * 1e9))
+        self._driver = Driver(
+            atom,
+            self.channels,
+            limits=self.limits,
+            admission=admission or Admission(),
+            tls=tls,
+            config=replace(config, handshake_timeout=handshake),
+            random=random.SystemRandom(),
+            state_file=None if state is None else Path(state),
+            as_original=as_original,
+            teller=self._teller,
+            inboxes=self._messaging.inboxes,
+            deliver=self._messaging.deliver,
+            told=self._told,
+        )
+        self._trace = trace
+        self._entered = False
+        self._tasks: TaskGroup
+
+    # -- Life -------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        if self._entered:
+            raise NodeClosedError(f"{self.name} was entered before; make a new Node")
+        self._entered = True
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        try:
+            loop = running_loop(self._tasks)
+            self._routes = Routes(
+                self._driver.name,
+                self.channels,
+                self._driver.links,
+                loop.make_waiter,
+                traced=self._trace,
+            )
+            self._table = self._routes.table
+            self._plain = self._routes.templates.plain
+            await self._driver.start(self._tasks, loop, self._listen, self._advertise, self._routes)
+            messaging = self._messaging
+            messaging.driver = self._driver
+            messaging.routes = self._routes
+            messaging.loop = loop
+            self._core.remote.processes.update(messaging.inboxes)
+        except BaseException as failure:
+            await self._end(failure)
+            raise
+        return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        raise NotImplementedError
+    async def __aexit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        await self._end(failure)
+
+    async def _end(self, failure: BaseException | None) -> None:
+        try:
+            await self._driver.stop()
+            self._watchers.close()
+            if hasattr(self, "_routes"):
+                self._routes.close()
+            self._messaging.close()
+        finally:
+            self._tasks.cancel_scope.cancel()
+            # A failure of the block is the caller's own and needs no group around it. A
+            # cancellation may be the group's own, because a task of the node has failed.
+            if isinstance(failure, anyio.get_cancelled_exc_class()):
+                await self._tasks.__aexit__(type(failure), failure, failure.__traceback__)
+            else:
+                await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def _core(self) -> NodeCore:
+        if not hasattr(self._driver, "core"):
+            raise NodeClosedError(f"{self.name} does not run: use it inside `async with`")
+        return self._driver.core
+
+    @property
+    def running(self) -> bool:
+        """Whether it was entered and not left."""
+        return hasattr(self._driver, "core") and not self._driver.stopped
+
+    @property
+    def listen_addrs(self) -> tuple[str, ...]:
+        """Where others reach it, with the ports it really has."""
+        return tuple(addresses(self._core.spec))
+
+    def _told(self, effect: Effect) -> None:
+        if type(effect) is PeerDown:
+            self._messaging.processes.node_down(effect.spec.name)
+        elif type(effect) is Monitored:
+            self._messaging.monitored(effect)
 
     # -- Membership -------------------------------------------------------------------------------
 
-    async def join(self, name: str, address: str) -> None:
+    async def join(self, name: str, address: str, *, deadline: float = _JOIN_DEADLINE) -> None:
         """Join the cluster that a node is a member of; return when this node is a member, too.
+
+        A node that cannot be reached is tried again until the deadline. Joining oneself, or a node
+        that is a member already, does nothing.
+
+        Args:
+            name: The node's name.
+            address: Where it listens, `host:port`.
+            deadline: Seconds it may take.
 
         Raises:
             JoinError: The node cannot be reached, has another name or speaks another protocol.
+            ValueError: The name or the address is malformed.
         """
-        raise NotImplementedError
+        await self._join(name, address, deadline, "join")
 
-    async def sync_join(self, name: str, address: str) -> None:
-        """Join, and return when every connection to that node is there.
+    async def sync_join(self, name: str, address: str, *, deadline: float = _JOIN_DEADLINE) -> None:
+        """Join, and return when every connection to that node is there; else as `join`.
 
         Raises:
-            JoinError: As for `join`.
+            JoinError: As for `join`; or some connections were not made in time.
         """
-        raise NotImplementedError
+        await self._join(name, address, deadline, "up")
+
+    async def _join(self, name: str, address: str, seconds: float, until: ChangeKind) -> None:
+        core, atom = self._core, Atom(check_node_name(name))
+        if name == self.name:
+            return
+        try:
+            found = await resolve(address)
+        except OSError as error:
+            raise JoinError(f"cannot join {name} at {address}: {error}") from error
+        with self.changes() as changes, anyio.move_on_after(seconds):
+            self._driver.do(inputs.Join(atom, found))
+            while not self._joined(atom, until):
+                await anext(changes)
+            return
+        why = self._driver.failures.get(name) or "it does not answer"
+        if why in {"protocol_error", "closed", "timeout"}:
+            why = f"it is another node than {name}, or speaks another protocol ({why})"
+        if not core.members.named(atom):
+            self._driver.do(inputs.Leave(atom))
+        raise JoinError(f"{self.name} could not join {name} at {address} in {seconds:g} s: {why}")
+
+    def _joined(self, name: Atom, until: ChangeKind) -> bool:
+        peer = self._core.peers.get(name)
+        if peer is None or peer.joining or not self._core.members.named(name):
+            return False
+        return peer.up if until == "up" else peer.connected
 
     async def leave(self, name: str | None = None) -> None:
         """Leave the cluster, or remove another node from it.
 
+        Args:
+            name: The node to remove; this one if None. This node then goes on as a cluster of one.
+
         Raises:
             UnknownNodeError: No member has this name.
         """
-        raise NotImplementedError
+        core = self._core
+        own = name is None or name == self.name
+        if name is not None and not own and Atom(name) not in core.peers:
+            raise UnknownNodeError(f"{name} is no member; members() tells who is")
+        self._driver.do(inputs.Leave(None if name is None else Atom(name)))
+        if own:
+            await self._driver.settled()
 
     def members(self) -> list[Member]:
         """Return the members of the cluster, this node included, in the order of their names."""
-        raise NotImplementedError
+        core = self._core
+        found: dict[str, Member] = {}
+        for spec in core.members:
+            name = str(spec.name)
+            peer = core.peers.get(spec.name)
+            state: Literal["self", "up", "partial", "down"] = "down"
+            if name == self.name:
+                state = "self"
+            elif peer is not None and peer.connected:
+                state = "up" if peer.up else "partial"
+            found[name] = Member(name, tuple(addresses(spec)), state)
+        return [found[name] for name in sorted(found)]
 
     def connections(self) -> list[Connection]:
         """Return all open connections, in the order in which they were made."""
-        raise NotImplementedError
+        return [
+            Connection(link.number, link.peer, link.channel, link.side, link.peer_addr)
+            for _, link in sorted(self._driver.links.items())
+        ]
 
     def on_up(
         self, node: str | None, callback: Callable[[Change], object], *, channel: str | None = None
@@ -147,17 +335,33 @@ class Node:
             callback: Called in the event loop with the `Change`; should be quick.
             channel: Name of a channel; None for all connections of the node.
         """
-        raise NotImplementedError
+        return self._on("up" if channel is None else "channel_up", node, channel, callback)
 
     def on_down(
         self, node: str | None, callback: Callable[[Change], object], *, channel: str | None = None
     ) -> Subscription:
         """Call back when a node is down, or one of its channels; otherwise as `on_up`."""
-        raise NotImplementedError
+        return self._on("down" if channel is None else "channel_down", node, channel, callback)
+
+    def _on(
+        self,
+        kind: ChangeKind,
+        node: str | None,
+        channel: str | None,
+        callback: Callable[[Change], object],
+    ) -> Subscription:
+        def wanted(change: Change) -> bool:
+            return (
+                change.kind == kind
+                and (node is None or change.node == node)
+                and change.channel == channel
+            )
+
+        return self._watchers.call(wanted, callback)
 
     def changes(self) -> Changes:
         """Return a stream of whatever becomes of peers from now on."""
-        raise NotImplementedError
+        return self._watchers.stream(self.limits.events)
 
     # -- Messages ---------------------------------------------------------------------------------
 
@@ -166,6 +370,9 @@ class Node:
     ) -> Inbox:
         """Return an inbox for the messages that are sent to a name at this node.
 
+        It may be called before the node is entered, so that nothing comes for a name that is not
+        there yet.
+
         Args:
             name: The name.
             capacity: Messages it holds; `Limits.inbox` if None.
@@ -173,8 +380,9 @@ class Node:
 
         Raises:
             NameTakenError: The name is registered already.
+            ValueError: The capacity or the policy is none.
         """
-        raise NotImplementedError
+        return self._messaging.register(name, capacity, overflow)
 
     async def send(
         self,
@@ -185,11 +393,11 @@ class Node:
         channel: str | None = None,
         partition_key: int | None = None,
         ack: bool = False,
-        retransmission: bool = True,
-        ttl: int = 4,
-        transitive: bool = False,
     ) -> None:
         """Send a message to a name at a node; return when it was accepted for sending.
+
+        It waits while a connection has more than it can write, or a peer more than it has
+        acknowledged; so a sender is as quick as its receiver.
 
         Args:
             node: Name of the node, this one included.
@@ -198,13 +406,110 @@ class Node:
             channel: Name of the channel; the default one if None, or if there is none of the name.
             partition_key: Messages of one key stay in order; None for any connection.
             ack: Keep the message, and send it again, until the receiver has acknowledged it.
-            retransmission: Whether it is sent again; only with `ack`.
-            ttl: Hops a transitive message may take.
-            transitive: Whether other members may pass it on if there is no connection to the node.
 
         Raises:
             UnknownNodeError: No member has this name.
             NotConnectedError: There is no connection, and the message is not one to keep.
             EncodeError: The message is no term.
+            NodeClosedError: The node does not run.
         """
-        raise NotImplementedError
+        # What nearly all messages are goes without a detour; the rest takes the long way.
+        routes = self._table.get(node)
+        route = None if routes is None else routes.get(channel)
+        if (
+            route is None
+            or not route.plain
+            or type(message) is not bytes
+            or not isinstance(name, str)
+            or len(message) >= LARGE
+            or not route.links
+        ):
+            await self._messaging.send(node, name, message, channel, partition_key, ack=ack)
+            return
+        if ack:
+            link = self._messaging.quick_acked(route, name, message, partition_key)
+            if link is None:
+                await self._messaging.send(node, name, message, channel, partition_key, ack=True)
+            elif link.much:
+                await self._messaging.breathe(link)
+            return
+        link = route.only if partition_key is None else None
+        if link is None:
+            link = route.pick(partition_key)
+        if link.paused and link.full:
+            await link.room()
+        try:
+            head = self._plain[name][len(message)]
+        except KeyError:
+            head = self._routes.templates.plain_head(name, len(message))
+        if link.write(head + message):
+            await self._messaging.breathe(link)
+
+    def try_send(
+        self,
+        node: str,
+        name: Any,
+        message: Any,
+        *,
+        channel: str | None = None,
+        partition_key: int | None = None,
+        ack: bool = False,
+    ) -> bool:
+        """Send a message if there is room for it now; else as `send`.
+
+        Returns:
+            Whether it was accepted. If not, the connection has more than it can write, or the
+            peer has not acknowledged enough.
+
+        Raises:
+            UnknownNodeError: No member has this name.
+            NotConnectedError: There is no connection, and the message is not one to keep.
+            EncodeError: The message is no term.
+            NodeClosedError: The node does not run.
+        """
+        return self._messaging.try_send(node, name, message, channel, partition_key, ack=ack)
+
+    async def request(
+        self,
+        node: str,
+        name: Any,
+        message: Any,
+        *,
+        channel: str | None = None,
+        deadline: float = 5.0,
+    ) -> Any:
+        """Send a request and return the reply.
+
+        It is the call of Erlang's `gen_server`, so that a `partisan_gen_server` answers it; an
+        inbox of our kind gets a `Request` to reply to.
+
+        Args:
+            node: Name of the node.
+            name: Name it is registered under there.
+            message: Any term.
+            channel: Name of the channel; the default one if None.
+            deadline: Seconds to wait for the reply.
+
+        Raises:
+            NoReplyError: None came in time.
+            NotConnectedError: There is no connection to the node, or it is gone meanwhile.
+            UnknownNodeError: No member has this name.
+            EncodeError: The message is no term.
+        """
+        return await self._messaging.request(node, name, message, channel, deadline)
+
+    def monitor(self, node: str, name: str) -> Monitor:
+        """Monitor what is registered under a name at another node.
+
+        What is monitored ends if its inbox is closed, its process ends, or its node is down. Nodes
+        are monitored by `on_down`.
+
+        Raises:
+            NotConnectedError: There is no connection to the node.
+            UnknownNodeError: No member has this name.
+        """
+        return self._messaging.monitor(node, name)
+
+
+def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:
+    return (one_or_more,) if isinstance(one_or_more, str) else one_or_more

@@ -58,6 +58,9 @@ class StreamLoop:
     def now(self) -> int:
         return time.monotonic_ns()
 
+    async def breathe(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
     def call_soon(self, call: Callable[[], object]) -> None:
         self._ready.append(call)
         if self._wake is not None:
@@ -113,7 +116,9 @@ class StreamLoop:
         serving = _StreamListener(addresses)
 
         async def serve(stream: ByteStream) -> None:
-            await StreamTransport(stream, make_link(), self).run()
+            transport = StreamTransport(stream, make_link(), self)
+            transport.start()
+            await transport.run()
 
         async def accept() -> None:
             with serving.scope:
@@ -135,6 +140,7 @@ class StreamLoop:
             except anyio.BrokenResourceError as error:
                 raise ConnectionError(f"{host}:{port} hung up in the TLS handshake") from error
         transport = StreamTransport(stream, link, self)
+        transport.start()
         self._tasks.start_soon(transport.run, name=f"partisan connection to {host}:{port}")
 
 
@@ -164,11 +170,14 @@ class StreamTransport(asyncio.Transport):
         self._more: Waiter | None = None
         self._go_on: Waiter | None = None
 
+    def start(self) -> None:
+        """Tell the link that it has a transport."""
+        self._link.connection_made(self)
+
     async def run(self) -> None:
         """Read and write until either side hangs up."""
         try:
             with self._scope:
-                self._link.connection_made(self)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write_all)
                     await self._read_all()

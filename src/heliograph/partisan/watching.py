@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
+from heliograph.partisan.waiting import waiter_factory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -84,14 +86,12 @@ class Changes:
         "dropped",
     )
 
-    def __init__(
-        self, make_waiter: MakeWaiter, capacity: int, on_close: Callable[[Changes], None]
-    ) -> None:
+    def __init__(self, capacity: int, on_close: Callable[[Changes], None]) -> None:
         self.dropped = 0
         self._items: deque[Change] = deque()
         self._capacity = capacity
         self._closed = False
-        self._make_waiter = make_waiter
+        self._make_waiter: MakeWaiter | None = None
         self._waiter: Waiter | None = None
         self._on_close = on_close
 
@@ -102,6 +102,8 @@ class Changes:
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
+            if self._make_waiter is None:
+                self._make_waiter = waiter_factory()
             self._waiter = self._make_waiter()
             await self._waiter.wait()
         return self._items.popleft()
@@ -151,9 +153,9 @@ class Watchers:
 
         return Subscription(end)
 
-    def stream(self, make_waiter: MakeWaiter, capacity: int) -> Changes:
+    def stream(self, capacity: int) -> Changes:
         """Make a stream of all changes."""
-        changes = Changes(make_waiter, capacity, self._streams.remove)
+        changes = Changes(capacity, self._streams.remove)
         self._streams.append(changes)
         return changes
 

@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the protocol on real sockets: carries out its effects, and tells it what happened.
+
+Everything here runs in the event loop's thread, and nothing waits but the tasks that dial and the
+one that writes the state to disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+import warnings
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from heliograph.partisan.channels import DEFAULT_CHANNEL
+from heliograph.partisan.errors import ListenError
+from heliograph.partisan.events import SOCKET_RECV, SOCKET_TAG_MSG
+from heliograph.partisan.link import Link, ReadBuffer
+from heliograph.partisan.protocol import effects, inputs
+from heliograph.partisan.protocol.core import NodeCore
+from heliograph.partisan.receiving import Receiver
+from heliograph.partisan.templates import framed
+from heliograph.partisan.tls import certified_names
+from heliograph.partisan.wire import (
+    Atom,
+    ChannelSpec,
+    ListenAddr,
+    NodeSpec,
+    decode,
+    encode,
+)
+from heliograph.partisan.wire.messages import ClientHello
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from heliograph.partisan.channels import Channel
+    from heliograph.partisan.errors import DecodeError
+    from heliograph.partisan.inbox import Inbox
+    from heliograph.partisan.limits import Admission, Limits
+    from heliograph.partisan.loops import Listener, Loop, Timer
+    from heliograph.partisan.protocol.config import ProtocolConfig
+    from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.protocol.inputs import Input, TimerKey
+    from heliograph.partisan.sending import Routes
+    from heliograph.partisan.telling import Teller
+    from heliograph.partisan.tls import Tls
+    from heliograph.partisan.wire import Term
+    from heliograph.partisan.wire.messages import Message
+
+__all__ = ["Driver", "PlaintextWarning"]
+
+_log: Final = logging.getLogger("heliograph.partisan")
+
+
+class PlaintextWarning(UserWarning):
+    """Whoever reaches the node's address may send to every name, and nothing is encrypted."""
+
+
+class Driver:
+    """One node's protocol on one event loop.
+
+    Args:
+        name: The node's name.
+        channels: Its channels.
+        limits: Bounds.
+        admission: Who is let in.
+        tls: What connections are encrypted with, or None.
+        config: Pace of the protocol.
+        random: Source of chance.
+        state_file: Where the membership is kept over restarts, or None.
+        teller: Tells what happens.
+        inboxes: By name.
+        deliver: Delivers what is not for an inbox.
+        told: Called with every effect that is to be told, after it was.
+    """
+
+    def __init__(
+        self,
+        name: Atom,
+        channels: tuple[Channel, ...],
+        *,
+        limits: Limits,
+        admission: Admission,
+        tls: Tls | None,
+        config: ProtocolConfig,
+        random: random.Random,
+        state_file: Path | None,
+        as_original: bool,
+        teller: Teller,
+        inboxes: dict[str, Inbox],
+        deliver: Callable[[str | None, Term, Term], None],
+        told: Callable[[Effect], None],
+    ) -> None:
+        self.name = name
+        self.channels = channels
+        self.limits = limits
+        self.as_original = as_original
+        self.max_frame = limits.frame
+        self.max_unsent = limits.unsent
+        self.read_buffer = ReadBuffer()
+        self.links: dict[int, Link] = {}
+        self.dials: dict[int, anyio.CancelScope] = {}
+        self.opened = 0
+        self.listeners: dict[str, tuple[Listener, int]] = {}
+        self._admission = admission
+        self._config = config
+        self.random = random
+        self.stopped = False
+        self._state_file = state_file
+        self._teller = teller
+        self._deliver = deliver
+        self._told = told
+        self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+        self._tls = tls
+        # Names are bound to what comes first over a connection only if somebody asks who may come.
+        self._strict = admission.peers is not None or (tls is not None and tls.bind_names)
+        self._receiver = Receiver(self, inboxes)
+        self._timers: dict[TimerKey, Timer] = {}
+        self._live: set[int] = set()
+        self._greeting: dict[int, int] = {}
+        self._accepted: Counter[str] = Counter()
+        self._unsaved: Term = None
+        self._saving = False
+        self._closing: dict[int, Timer] = {}
+        self.failures: dict[str, object] = {}
+        self._empty: Any = None
+        self._stopping = False
+
+    # -- Life -------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        tasks: TaskGroup,
+        loop: Loop,
+        listen: Sequence[tuple[str, int]],
+        advertise: Sequence[ListenAddr],
+        routes: Routes,
+    ) -> None:
+        """Listen, and begin.
+
+        Raises:
+            ListenError: It cannot listen there.
+            OSError: A file of `tls` or the state's cannot be read.
+        """
+        self._tasks = tasks
+        self._loop = loop
+        self.make_waiter = loop.make_waiter
+        self.call_soon = loop.call_soon
+        self.now = loop.now
+        self._routes = routes
+        if self._tls is not None:
+            self._contexts = (self._tls.server_context(), self._tls.client_context())
+        state = self._load()
+        found: list[ListenAddr] = []
+        for host, port in listen:
+            found += await self._listen(host, port)
+        spec = NodeSpec(
+            self.name,
+            tuple(advertise or found),
+            tuple(
+                ChannelSpec(Atom(each.name), each.parallelism, each.monotonic, each.compression)
+                for each in self.channels
+            ),
+        )
+        self.core = NodeCore(
+            spec,
+            config=self._config,
+            random=self.random,
+            state=state,
+            system_offset=time.time_ns() - self.now(),
+        )
+        if self.as_original:
+            # An actor as the original's: nobody recognises it.
+            self.core.identity = replace(self.core.identity, actor=self.random.randbytes(20))
+        self.delivery: Any = self.core.delivery
+        routes.core = self.core
+        self._teller.configured(self.channels)
+        self.do(inputs.Start())
+
+    async def _listen(self, host: str, port: int) -> list[ListenAddr]:
+        context = None if self._contexts is None else self._contexts[0]
+        where = f"{host}:{port}"
+        try:
+            listener = await self._loop.listen(
+                host, port, self._new_link, context, self.limits.handshake
+            )
+        except (OSError, OverflowError) as error:
+            raise ListenError(
+                f"{self.name} cannot listen at {where}: {error}; choose another address, or port 0"
+            ) from error
+        found = []
+        for at, number in listener.addresses:
+            address = ListenAddr(at.partition("%")[0], number)
+            found.append(address)
+            if context is None and not ip_address(address.host).is_loopback:
+                warnings.warn(
+                    f"{self.name} listens at {address} without TLS: whoever reaches it can send to "
+                    "every name; give tls=, or listen at a loopback address",
+                    PlaintextWarning,
+                    stacklevel=2,
+                )
+            self._teller.opened(str(address), tls=context is not None)
+            self.listeners[str(address)] = (listener, self.now())
+        return found
+
+    async def stop(self) -> None:
+        """Hang up on everybody and wait until that is done, for as long as the limit allows."""
+        self._stopping = True
+        for address, (listener, opened) in self.listeners.items():
+            listener.close()
+            self._teller.listener_closed(address, "shutdown", self.now() - opened)
+        self.listeners.clear()
+        if hasattr(self, "core"):
+            self.do(inputs.Stop())
+        for scope in self.dials.values():
+            scope.cancel()
+        for link in [*self.links.values()]:
+            link.close("shutdown")
+        with anyio.move_on_after(self.limits.closing, shield=True):
+            await self._all_gone()
+            while self._saving:
+                await anyio.lowlevel.checkpoint()
+        for link in [*self.links.values()]:
+            link.abort("shutdown")
+        with anyio.move_on_after(1.0, shield=True):
+            await self._all_gone()
+        for timer in [*self._timers.values(), *self._closing.values()]:
+            timer.cancel()
+        self.stopped = True
+
+    async def settled(self) -> None:
+        """Wait until everybody is gone on whom was hung up, for as long as the limit allows."""
+        with anyio.move_on_after(self.limits.closing):
+            await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        while any(link.close_reason is not None for link in self.links.values()):
+            self._empty = self.make_waiter()
+            await self._empty.wait()
+
+    # -- The protocol -----------------------------------------------------------------------------
+
+    def do(self, happened: Input) -> None:
+        """Tell the protocol what happened, and carry out what it wants done."""
+        for effect in self.core.handle(happened, self.now()):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case effects.Write(number, message):
+                link = self.links.get(number)
+                if link is not None:
+                    link.write(framed(encode(message.term())))
+            case effects.SetTimer(key, at):
+                self._cancel(key)
+                self._timers[key] = self._loop.call_at(at, partial(self._fired, key))
+            case effects.CancelTimer(key):
+                self._cancel(key)
+            case effects.Dial():
+                self._dial(effect)
+            case effects.Hangup(number, reason):
+                self._hang_up(number, reason)
+            case effects.Transmit(peer, channel, lane, messages):
+                self._routes.transmit(peer, channel, lane, messages)
+            case effects.Persist(state):
+                self._save(state)
+            case effects.Connected(number, peer, channel, dialled):
+                self._connected(number, peer, channel, dialled=dialled)
+            case effects.Deliver(target, message, source):
+                self._deliver(source, target, message)
+            case effects.PeerJoined(spec):
+                self._teller.joined(spec)
+            case effects.PeerLeft(spec):
+                self.failures.pop(spec.name, None)
+                self._routes.left(spec.name)
+                self._teller.left(spec)
+            case effects.PeerUp(spec):
+                self._teller.up(spec)
+            case effects.PeerDown(spec, reason):
+                self._routes.changed(spec.name)
+                self._teller.down(spec, reason)
+            case effects.ChannelUp(peer, channel, parallelism):
+                self._teller.channel_up(peer, channel, parallelism)
+            case effects.ChannelDown(peer, channel, parallelism, reason):
+                self._routes.changed(peer)
+                self._teller.channel_down(peer, channel, parallelism, reason)
+            case effects.Heartbeat(number, latency):
+                link = self.links.get(number)
+                if link is not None:
+                    self._teller.heartbeat(link, latency)
+            case effects.Undelivered(peer, channel, payloads):
+                self._teller.dropped("departed", len(payloads), peer=peer, channel=channel)
+            case _:
+                pass
+        self._told(effect)
+
+    def _cancel(self, key: TimerKey) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fired(self, key: TimerKey) -> None:
+        self._timers.pop(key, None)
+        self.do(inputs.Fired(key))
+
+    # -- Dialling and accepting -------------------------------------------------------------------
+
+    def _dial(self, dial: effects.Dial) -> None:
+        number = dial.connection
+        link = Link(
+            self, number, "client", self.now(), peer=str(dial.peer), channel=str(dial.channel)
+        )
+        self._live.add(number)
+        self._greeting[number] = link.opened
+        self.dials[number] = anyio.CancelScope()
+        self._tasks.start_soon(self._dialling, dial, link, name=f"partisan dial {dial.peer}")
+
+    async def _dialling(self, dial: effects.Dial, link: Link) -> None:
+        number = dial.connection
+        failure: BaseException | None = None
+        context = None if self._contexts is None else self._contexts[1]
+        link.peer_addr = str(dial.address)
+        with self.dials[number]:
+            try:
+                if not self._admission.admits_peer(dial.peer):
+                    raise PermissionError(f"{dial.peer} is not on the list of peers let in")
+                with anyio.fail_after(self.limits.handshake):
+                    await self._loop.connect(dial.address.host, dial.address.port, link, context)
+            except (OSError, ssl.SSLError) as error:  # a TimeoutError is an OSError
+                failure = error
+        self.dials.pop(number, None)
+        if not hasattr(link, "transport"):
+            self._dial_ended(link, failure or "cancelled")
+            if number in self._live:
+                self._live.discard(number)
+                self.do(inputs.DialFailed(number))
+
+    def _dial_ended(self, link: Link, failure: object) -> None:
+        """Say how a dial has ended; it ends well with the peer's hello."""
+        began = self._greeting.pop(link.number, None)
+        if began is not None:
+            if failure is None:
+                self.failures.pop(link.peer or "", None)
+            elif Atom(link.peer or "") in self.core.peers:
+                self.failures[link.peer or ""] = failure
+            self._teller.connected(
+                link, link.peer_addr, self.now() - began, failure, tls=self._tls is not None
+            )
+
+    def _new_link(self) -> Link:
+        return Link(self, self.core.new_connection(), "server", self.now())
+
+    def link_opened(self, link: Link) -> None:
+        """A connection is there."""
+        number = link.number
+        self.links[number] = link
+        self.opened += 1
+        if link.side == "client":
+            if number not in self._live:
+                link.abort(link.close_reason or "shutdown")  # hung up on while it was dialled
+            elif not self._may_be(link, link.peer or ""):
+                self._refuse(link)
+            else:
+                self.do(inputs.Dialled(number))
+            return
+        host = link.peer_addr.rpartition(":")[0].strip("[]")
+        self._accepted[host] += 1
+        if (
+            self._stopping
+            or self._accepted.total() > self.limits.connections
+            or self._accepted[host] > self.limits.connections_per_address
+            or not self._admission.admits_address(host)
+        ):
+            link.abort("shutdown" if self._stopping else "refused")
+            return
+        if self._strict:
+            link.early = []
+        self._live.add(number)
+        self.do(inputs.Accepted(number))
+
+    def _may_be(self, link: Link, peer: str) -> bool:
+        """Whether whoever is at the other end may call itself so."""
+        if not self._admission.admits_peer(peer):
+            return False
+        if self._tls is None or not self._tls.bind_names:
+            return True
+        return peer in certified_names(link.transport.get_extra_info("peercert"))
+
+    def _refuse(self, link: Link) -> None:
+        self._hang_up(link.number, "refused")
+        self.do(inputs.Disconnected(link.number, "failure"))
+
+    def _connected(self, number: int, peer: Atom, channel: Atom, *, dialled: bool) -> None:
+        link = self.links.get(number)
+        if link is None:
+            return
+        link.peer, link.channel = str(peer), str(channel)
+        if dialled:
+            self._dial_ended(link, None)
+            self._routes.changed(peer)
+
+    def _hang_up(self, number: int, reason: str) -> None:
+        self._live.discard(number)
+        scope = self.dials.get(number)
+        if scope is not None:
+            scope.cancel()
+        link = self.links.get(number)
+        if link is not None and link.close_reason is None:
+            link.close(reason)
+            at = self.now() + int(self.limits.closing * 1e9)
+            self._closing[number] = self._loop.call_at(at, partial(link.abort, reason))
+        if link is not None and link.peer is not None:
+            self._routes.changed(Atom(link.peer))
+
+    def link_closed(self, link: Link, failure: BaseException | None) -> None:
+        """A connection is gone."""
+        number = link.number
+        if self.links.pop(number, None) is None:
+            return
+        timer = self._closing.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+        if link.side == "server":
+            host = link.peer_addr.rpartition(":")[0].strip("[]")
+            self._accepted[host] -= 1
+            if not self._accepted[host]:
+                del self._accepted[host]
+        reason = link.close_reason or "closed"
+        self._dial_ended(link, failure or reason)
+        self._teller.closed(link, self.now() - link.opened)
+        if number in self._live:
+            self._live.discard(number)
+            self.do(inputs.Disconnected(number, reason))
+        if self._empty is not None:
+            self._empty.set()
+
+    # -- Reading and writing ----------------------------------------------------------------------
+
+    def link_frames(self, link: Link, data: bytes, start: int, end: int) -> int:
+        """Take the frames that were read; return where the first unfinished one begins."""
+        number = link.number
+        if number not in self._live:
+            return end
+        self.core.touch(number, self.now())
+        at = self._receiver.frames(link, data, start, end)
+        if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
+            self._teller.read(link, data, start, at)
+        return at
+
+    def link_frame(self, link: Link, data: bytearray) -> None:
+        """Take one large frame."""
+        if link.number in self._live:
+            self.core.touch(link.number, self.now())
+            if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
+                self._teller.read_large(link, data)
+            self._receiver.frame(link, data)
+
+    def link_lost(self, link: Link, count: int) -> None:
+        """Frames were not written before the connection was gone."""
+        self._teller.dropped("disconnected", count, peer=link.peer, channel=link.channel)
+
+    def link_oversized(self, link: Link, size: int) -> None:
+        """A peer announces more than is allowed: it is of another protocol, or means no good."""
+        self._fail(link, f"a frame of {size} bytes is announced; {self.max_frame} are allowed")
+
+    def link_writes(self, link: Link, parts: Sequence[bytes]) -> None:
+        """Frames are written, and somebody listens to that."""
+        self._teller.written(link, b"".join(parts))
+
+    def control(self, link: Link, messages: tuple[Message, ...]) -> None:
+        """Hand messages to the protocol."""
+        if link.peer is None:
+            for message in messages:
+                if type(message) is ClientHello and not self._may_be(link, message.node):
+                    link.peer = str(message.node)
+                    link.channel = str(message.channel)
+                    self._refuse(link)
+                    return
+        self.do(inputs.Received(link.number, messages))
+        if link.early and link.peer is not None:
+            early, link.early = link.early, None
+            for target, content in early:
+                self._deliver(link.peer, target, content)
+
+    def deliver(self, link: Link, target: Term, message: Term) -> None:
+        """Deliver a message that is not for an inbox, or not a plain one."""
+        self._deliver(link.peer, target, message)
+
+    def misbehaved(self, link: Link, error: DecodeError) -> None:
+        """Note bytes that are no term. A peer that we know sent one wrongly; another is none."""
+        if link.peer is None:
+            self._fail(link, str(error))
+        else:
+            self._teller.dropped("undecodable", peer=link.peer, channel=link.channel)
+
+    def _fail(self, link: Link, why: str) -> None:
+        number = link.number
+        _log.warning(
+            "%s: connection %d with %s is given up: %s",
+            self.name,
+            number,
+            link.peer or link.peer_addr,
+            why,
+        )
+        self._hang_up(number, "protocol_error")
+        self.do(inputs.Disconnected(number, "protocol_error"))
+
+    def write_on(self, peer: str, channel: str | None, frames: bytes) -> None:
+        """Write frames to a peer on one of our connections; without one they are lost."""
+        numbers = self.core.route(Atom(peer), Atom(channel or DEFAULT_CHANNEL))
+        if numbers:
+            link = self.links.get(numbers[0])
+            if link is not None:
+                link.write(frames)
+
+    def acknowledged(self, numbers: list[int]) -> None:
+        """Note acknowledgements, and let those go on who wait for room."""
+        now = self.now()
+        acknowledged = self.core.delivery.acknowledged
+        for number in numbers:
+            stream = acknowledged(number, now)
+            if stream is not None:
+                self._routes.room(stream)
+
+    # -- State on disk ----------------------------------------------------------------------------
+
+    def _load(self) -> Term:
+        if self._state_file is None or not self._state_file.exists():
+            return None
+        return decode(self._state_file.read_bytes())
+
+    def _save(self, state: Term) -> None:
+        if self._state_file is not None:
+            self._unsaved = state
+            if not self._saving:
+                self._saving = True
+                self._tasks.start_soon(self._write_state, name="partisan state")
+
+    async def _write_state(self) -> None:
+        assert self._state_file is not None
+        path = anyio.Path(self._state_file)
+        try:
+            with anyio.CancelScope(shield=True):
+                while self._unsaved is not None:
+                    state, self._unsaved = self._unsaved, None
+                    new = path.with_name(path.name + ".new")
+                    await new.write_bytes(encode(state))
+                    await new.replace(path)
+        finally:
+            self._saving = False

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames like the last one: recognised by their bytes, taken without decoding them.
+
+A busy connection carries runs of frames that differ in few bytes: the same destination, binaries of
+one size. The first of a run is decoded in full; from it a pattern is learned, of which the bytes in
+between are taken from those that follow. A frame that differs anywhere else does not match, and is
+decoded in full again, so that nothing is trusted that was not checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heliograph.partisan.inbox import Inbox
+    from heliograph.partisan.link import Link
+    from heliograph.partisan.protocol.delivery import Delivery, IncomingStream
+
+__all__ = [
+    "AckPattern",
+    "AckedPattern",
+    "OneByOnePattern",
+    "Pattern",
+    "PlainPattern",
+    "number_field",
+]
+
+_NIL: Final = 106
+
+
+class Pattern(Protocol):
+    """What frames like one that was decoded have in common."""
+
+    head: bytes
+    """What they begin with, their length included."""
+
+    def take(self, link: Link, data: bytes, at: int, end: int) -> int:
+        """Take whole frames from `at` on that match; return where the first that does not begins.
+
+        The bytes at `at` are known to begin with `head`.
+        """
+
+
+class PlainPattern:
+    """Binaries of one size for one inbox."""
+
+    __slots__ = ("head", "inbox", "size")
+
+    def __init__(self, head: bytes, size: int, inbox: Inbox) -> None:
+        self.head = head
+        self.size = size
+        self.inbox = inbox
+
+    def take(self, link: Link, data: bytes, at: int, end: int) -> int:
+        head, size, inbox = self.head, self.size, self.inbox
+        if inbox.closed:
+            return at
+        skip = len(head)
+        messages: list[bytes] = []
+        append, matches = messages.append, data.startswith
+        after = at + size
+        while after <= end:
+            append(data[at + skip : after])
+            at = after
+            if not matches(head, at):
+                break
+            after += size
+        inbox._put_many(messages)
+        if inbox._full:
+            link.hold_for(inbox)
+        return at
+
+
+def number_field(data: bytes, at: int) -> tuple[int, int] | None:
+    """Return offset and size of the digits of the integer at `at`; None for one of rare size."""
+    tag = data[at]
+    if tag == 97:  # one byte
+        return at + 1, 1
+    if tag == 98:  # four bytes, signed
+        return at + 1, 4
+    if tag == 110 and data[at + 1] == 16:
+        return at + 3, 16
+    return None
+
+
+class AckedPattern:
+    """Acknowledged binaries of one size for one inbox, of one stream of our own kind."""
+
+    __slots__ = ("_between", "_delivery", "_inbox", "_item", "_size", "_stream", "head")
+
+    def __init__(
+        self,
+        head: bytes,
+        between: bytes,
+        size: int,
+        inbox: Inbox,
+        stream: IncomingStream[Any],
+        delivery: Delivery[Any],
+    ) -> None:
+        self.head = head
+        self._between = between
+        self._size = size
+        self._inbox = inbox
+        self._stream = stream
+        self._delivery = delivery
+        self._item: Any = None
+
+    def take(self, link: Link, data: bytes, at: int, end: int) -> int:
+        inbox, stream, between = self._inbox, self._stream, self._between
+        if inbox.closed or stream.held:
+            return at
+        size = self._size
+        digits = at + len(self.head)
+        skip = len(self.head) + 6 + len(between)
+        messages: list[bytes] = []
+        append, matches, integer = messages.append, data.startswith, int.from_bytes
+        last = stream.last
+        begin = at
+        after = at + size
+        while after <= end:
+            # The low 48 bits are the place in the stream. Only the next one is taken here.
+            if integer(data[digits : digits + 6], "little") != last + 1 or not matches(
+                between, digits + 6
+            ):
+                break
+            append(data[at + skip : after])
+            last += 1
+            at = after
+            after += size
+            digits += size
+            if not matches(self.head, at):
+                break
+        if at != begin:
+            # The first is accepted as any other, so that an acknowledgement is due.
+            first = stream.base + stream.last + 1
+            self._delivery.accept(stream.source, stream.channel, first, None)
+            stream.last = last
+            inbox._put_many(messages)
+            if inbox._full:
+                link.hold_for(inbox)
+        return at
+
+
+class OneByOnePattern:
+    """Acknowledged binaries of one size for one inbox, each to be acknowledged by itself."""
+
+    __slots__ = ("_acknowledge", "_between", "_inbox", "_size", "_width", "head")
+
+    def __init__(
+        self,
+        head: bytes,
+        width: int,
+        between: bytes,
+        size: int,
+        inbox: Inbox,
+        acknowledge: Callable[[Link, list[bytes]], None],
+    ) -> None:
+        self.head = head
+        self._width = width
+        self._between = between
+        self._size = size
+        self._inbox = inbox
+        self._acknowledge = acknowledge
+
+    def take(self, link: Link, data: bytes, at: int, end: int) -> int:
+        inbox, between = self._inbox, self._between
+        if inbox.closed:
+            return at
+        size, width = self._size, self._width
+        digits = at + len(self.head)
+        skip = len(self.head) + width + len(between)
+        messages: list[bytes] = []
+        numbers: list[bytes] = []
+        append, matches, number = messages.append, data.startswith, numbers.append
+        after = at + size
+        while after <= end and matches(between, digits + width):
+            append(data[at + skip : after])
+            number(data[digits : digits + width])
+            at = after
+            after += size
+            digits += size
+            if not matches(self.head, at):
+                break
+        if messages:
+            inbox._put_many(messages)
+            self._acknowledge(link, numbers)
+            if inbox._full:
+                link.hold_for(inbox)
+        return at
+
+
+class AckPattern:
+    """Acknowledgements of messages of ours."""
+
+    __slots__ = ("_acknowledged", "_size", "head")
+
+    def __init__(self, head: bytes, size: int, acknowledged: Callable[[list[int]], None]) -> None:
+        self.head = head
+        self._size = size
+        self._acknowledged = acknowledged
+
+    def take(self, link: Link, data: bytes, at: int, end: int) -> int:  # noqa: ARG002 - a Pattern
+        size, skip = self._size, len(self.head)
+        numbers: list[int] = []
+        matches, integer = data.startswith, int.from_bytes
+        after = at + size
+        while after <= end and data[after - 1] == _NIL:
+            numbers.append(integer(data[at + skip : after - 1], "little"))
+            at = after
+            after += size
+            if not matches(self.head, at):
+                break
+        if numbers:
+            self._acknowledged(numbers)
+        return at

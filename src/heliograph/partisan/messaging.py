@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to and from a node's applications, beyond what the fast ways take care of."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from heliograph import propagator
+from heliograph.partisan.errors import (
+    NameTakenError,
+    NodeClosedError,
+    NoReplyError,
+    NotConnectedError,
+    UnknownNodeError,
+)
+from heliograph.partisan.events import MESSAGE_DROPPED, MESSAGE_SEND
+from heliograph.partisan.inbox import Inbox, Traced
+from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
+from heliograph.partisan.protocol import inputs
+from heliograph.partisan.wire import Atom, decode, encode
+from heliograph.partisan.wire.messages import Call
+from heliograph.partisan.wire.refs import RemoteRef, target
+
+if TYPE_CHECKING:
+    from heliograph.partisan.driver import Driver
+    from heliograph.partisan.inbox import Overflow
+    from heliograph.partisan.limits import Limits
+    from heliograph.partisan.link import Link
+    from heliograph.partisan.loops import Loop
+    from heliograph.partisan.protocol.delivery import OutgoingStream
+    from heliograph.partisan.protocol.effects import Monitored
+    from heliograph.partisan.sending import Route, Routes
+    from heliograph.partisan.telling import Teller
+    from heliograph.partisan.wire import Term
+
+__all__ = ["Messaging"]
+
+_PADDED: Final = Atom("$partisan_padded")
+_CONTEXT: Final = Atom("heliograph_context")
+"""What stands where the original has padding, before messages that carry trace context."""
+
+
+class Messaging:
+    """The messages of one node.
+
+    Args:
+        name: The node's name.
+        limits: Bounds.
+        teller: Tells of messages that are lost.
+        traced: Whether messages carry trace context.
+    """
+
+    driver: Driver
+    routes: Routes
+    loop: Loop
+
+    def __init__(self, name: Atom, limits: Limits, teller: Teller, *, traced: bool) -> None:
+        self.name = name
+        self.inboxes: dict[str, Inbox] = {}
+        self.processes = Processes(name)
+        self._limits = limits
+        self._teller = teller
+        self._traced = traced
+
+    # -- Inboxes ----------------------------------------------------------------------------------
+
+    def register(self, name: str, capacity: int | None, overflow: Overflow) -> Inbox:
+        """Make an inbox; see `Node.register`."""
+        if name in self.inboxes:
+            raise NameTakenError(f"{self.name} has registered {name!r} already; close that first")
+        inbox = Inbox(
+            name,
+            node=self.name,
+            capacity=self._limits.inbox if capacity is None else capacity,
+            overflow=overflow,
+            on_drop=self._dropped,
+            on_close=self._unregister,
+        )
+        self.inboxes[name] = inbox
+        if hasattr(self, "driver"):
+            self.driver.core.remote.processes.add(name)
+        return inbox
+
+    def _unregister(self, inbox: Inbox) -> None:
+        del self.inboxes[inbox.name]
+        if hasattr(self, "driver") and not self.driver.stopped:
+            self.driver.do(inputs.EndProcess(inbox.name))
+
+    def _dropped(self, name: str, count: int) -> None:
+        self._teller.dropped("inbox_full", count, target=name)
+
+    def deliver(self, peer: str | None, to: Term, message: Term) -> None:
+        """Deliver a message to whomever it is for."""
+        whom = target(to)
+        carrier = None
+        match message:
+            case ("$partisan_padded", ("heliograph_context", dict(pairs)), inner):
+                carrier = _carrier(pairs)
+                message = inner
+            case ("$partisan_padded", _, inner):
+                message = inner
+            case _:
+                pass
+        if whom is not None and whom.kind == "name":
+            inbox = self.inboxes.get(whom.id)
+            if inbox is not None:
+                match message:
+                    case ("$gen_call", (process, tag), question):
+                        item = self._asked(process, tag, question)
+                        message = message if item is None else item
+                    case _:
+                        pass
+                if carrier is not None:
+                    message = Traced(message, carrier, peer)
+                inbox._put(message)
+                return
+        elif whom is not None and (
+            self.process_down(whom.id, message) or self.processes.take(whom.id, message)
+        ):
+            return
+        text = "nobody" if whom is None else whom.id
+        self._teller.dropped("unknown_name", peer=peer, target=text[:255])
+
+    def _asked(self, process: Term, tag: Term, question: Term) -> Request | None:
+        try:
+            to = RemoteRef.parse(process)
+        except ValueError:
+            return None
+        return Request(question, to, tag, self._reply)
+
+    def _reply(self, to: RemoteRef, message: Term) -> bool:
+        if to.node == self.name:
+            self.deliver(self.name, to.target.term(), decode(encode(message)))
+            return True
+        route = self.routes.find(to.node, None)
+        if route is None or not route.links:
+            return False
+        self.routes.write(route, route.pick(None), to.target.term(), message)
+        return True
+
+    # -- Sending ----------------------------------------------------------------------------------
+
+    def route(self, node: str, channel: str | None) -> Route:
+        """Return where messages to a node go.
+
+        Raises:
+            NodeClosedError: The node does not run.
+            UnknownNodeError: No member has this name.
+        """
+        if not hasattr(self, "driver") or self.driver.stopped:
+            raise NodeClosedError(f"{self.name} does not run: send inside `async with`")
+        route = self.routes.find(node, channel)
+        if route is None:
+            raise UnknownNodeError(
+                f"{node} is no member of the cluster {self.name} is in; members() tells who is"
+            )
+        return route
+
+    def to_self(self, to: Term, message: Term) -> None:
+        """Deliver a message to an application of this node, as if it had come from another."""
+        to, message = decode(encode((_destination(to), message)))  # type: ignore[misc] # a pair
+        self.deliver(self.name, to, message)
+
+    async def send(
+        self,
+        node: str,
+        to: Term,
+        message: Term,
+        channel: str | None,
+        partition_key: int | None,
+        *,
+        ack: bool,
+    ) -> None:
+        """Send a message whichever way, waiting for room if need be."""
+        if node == self.name:
+            self.to_self(to, message)
+            return
+        route = self.route(node, channel)
+        to = _destination(to)
+        if not self._traced:
+            await self._send(route, to, message, partition_key, ack=ack)
+            return
+        with MESSAGE_SEND(**self._about(route, to, ack=ack)):
+            message = self._with_context(route, message)
+            await self._send(route, to, message, partition_key, ack=ack)
+
+    def try_send(
+        self,
+        node: str,
+        to: Term,
+        message: Term,
+        channel: str | None,
+        partition_key: int | None,
+        *,
+        ack: bool,
+    ) -> bool:
+        """Send a message if there is room for it now; tell whether."""
+        if node == self.name:
+            self.to_self(to, message)
+            return True
+        route = self.route(node, channel)
+        to = _destination(to)
+        attempt = self._attempt_acked if ack else self._attempt
+        if not self._traced:
+            return attempt(route, to, message, partition_key) is not False
+        with MESSAGE_SEND(**self._about(route, to, ack=ack)):
+            message = self._with_context(route, message)
+            return attempt(route, to, message, partition_key) is not False
+
+    def _about(self, route: Route, to: Term, *, ack: bool) -> dict[str, Any]:
+        return {
+            "node": self.name,
+            "peer": str(route.peer),
+            "channel": str(route.channel),
+            "target": _text(to),
+            "acknowledged": ack,
+        }
+
+    async def _send(
+        self, route: Route, to: Term, message: Term, key: int | None, *, ack: bool
+    ) -> None:
+        while True:
+            if ack:
+                done = self._attempt_acked(route, to, message, key)
+            else:
+                done = self._attempt(route, to, message, key)
+            if done is not False:
+                break
+            if ack:
+                lane = route.lane(key)
+                await self.routes.wait(self._stream(route, lane))
+            else:
+                await route.pick(key).room()
+            route = self.route(route.peer, str(route.channel))
+        if done is not True:
+            await self.breathe(done)
+
+    def _attempt(self, route: Route, to: Term, message: Term, key: int | None) -> Link | bool:
+        """Send a message if there is room: give the link if much is under way on it then."""
+        if not route.links:
+            raise NotConnectedError(
+                f"there is no connection to {route.peer} now; it is being dialled. "
+                "With ack=True the message is kept until there is"
+            )
+        link = route.pick(_key(key))
+        if link.full and not route.monotonic:
+            return False
+        much, superseded = self.routes.write(route, link, to, message)
+        if superseded and MESSAGE_DROPPED.handlers:
+            self._teller.dropped("superseded", peer=str(route.peer), channel=str(route.channel))
+        return link if much else True
+
+    def _attempt_acked(self, route: Route, to: Term, message: Term, key: int | None) -> Link | bool:
+        tail = self.routes.templates.tail(to, message)
+        lane = route.lane(_key(key))
+        links = route.lane_links
+        stream = self._stream(route, lane)
+        number = stream.offer(tail, len(tail), time.monotonic_ns(), sent=bool(links))
+        if not number:
+            return False
+        if not links:
+            return True
+        link = links[lane % len(links)]
+        return link if self.routes.write_acked(route, link, number, tail) else True
+
+    def quick_acked(self, route: Route, name: str, message: bytes, key: int | None) -> Link | None:
+        """Send an acknowledged binary on a plain channel; None if that takes the long way."""
+        links = route.lane_links
+        if not links:
+            return None
+        lane = route.lane(key)
+        stream = route.streams.get(lane)
+        if stream is None:
+            stream = self._stream(route, lane)
+        templates = self.routes.templates
+        try:
+            tail = templates.tails[name][len(message)] + message
+        except KeyError:
+            tail = templates.tail(name, message)
+        number = stream.offer(tail, len(tail), time.monotonic_ns())
+        if not number:
+            return None
+        try:
+            head = templates.acked[len(tail)]
+        except KeyError:
+            head = templates.acked_head(len(tail))
+        link = links[lane % len(links)]
+        link.much = link.write(head + number.to_bytes(16, "little") + tail)
+        return link
+
+    def _stream(self, route: Route, lane: int) -> OutgoingStream[Any]:
+        stream = self.driver.core.delivery.outgoing(route.peer, route.channel, lane)
+        route.streams[lane] = stream
+        return stream
+
+    def _with_context(self, route: Route, message: Term) -> Term:
+        if self.driver.core.delivery.run(route.peer) is None:
+            return message
+        carrier: dict[str, str] = {}
+        propagator().inject(carrier)
+        if not carrier:
+            return message
+        pairs: dict[Term, Term] = {key.encode(): text.encode() for key, text in carrier.items()}
+        return _PADDED, (_CONTEXT, pairs), message
+
+    async def breathe(self, link: Link) -> None:
+        """Let others have their turn, and wait while a connection has more than it can write."""
+        if link.full:
+            await link.room()
+        else:
+            await self.loop.breathe()
+
+    # -- Requests and monitors --------------------------------------------------------------------
+
+    async def request(
+        self, node: str, to: Term, message: Term, channel: str | None, seconds: float
+    ) -> Term:
+        """Send a request and wait for the reply; see `Node.request`."""
+        ref = self.processes.new()
+        core = self.driver.core
+        tag = core.remote.new_reference(self.driver.random, alias=True)
+        pending = PendingReply(node, tag, self.loop.make_waiter())
+        self.processes.ask(ref, pending)
+        try:
+            with anyio.fail_after(seconds):
+                call = Call((ref.term(), tag), message).term()
+                await self.send(node, to, call, channel, None, ack=False)
+                return await pending.wait()
+        except TimeoutError:
+            raise NoReplyError(
+                f"{node} sent no reply to {_text(_destination(to))!r} within {seconds:g} s"
+            ) from None
+        finally:
+            self.processes.end(ref)
+
+    def monitor(self, node: str, to: str) -> Monitor:
+        """Monitor a process elsewhere; see `Node.monitor`."""
+        self.route(node, None)
+        where = RemoteRef(Atom(node), "name", to)
+        ref = self.processes.new()
+        monitor = Monitor(node, to, self.loop.make_waiter, lambda it: self._demonitor(ref, it))
+        self.processes.monitors[ref.id] = monitor
+        self.driver.do(inputs.Monitor(Atom(node), ref.term(), where.term()))
+        return monitor
+
+    def _demonitor(self, ref: RemoteRef, monitor: Monitor) -> None:
+        self.processes.end(ref)
+        if monitor.reference is not None and not monitor.ended and not self.driver.stopped:
+            try:
+                self.driver.do(inputs.Demonitor(Atom(monitor.peer), ref.term(), monitor.reference))
+            except (UnknownNodeError, NotConnectedError):
+                return  # then nobody there knows of it any more
+        monitor._ended(Atom("demonitored"))
+
+    def monitored(self, effect: Monitored) -> None:
+        """Note the answer to a request for a monitor."""
+        number = RemoteRef.parse(effect.caller).id
+        monitor = self.processes.monitors.get(number)
+        if monitor is None:
+            return
+        if effect.reference is None:
+            monitor._ended(Atom("noproc"))
+        else:
+            monitor.reference = effect.reference
+
+    def process_down(self, number: str, message: Any) -> bool:
+        """Take the notice that a monitored process has ended; tell whether it is one."""
+        match message:
+            case ("DOWN", _, "process", _, reason):
+                monitor = self.processes.monitors.get(number)
+                if monitor is None:
+                    return False
+                monitor._ended(reason)
+                return True
+            case _:
+                return False
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        failure = NodeClosedError(f"{self.name} was left")
+        self.processes.close(failure)
+        for inbox in [*self.inboxes.values()]:
+            inbox.close()
+
+
+def _destination(to: Term) -> Term:
+    """Return the form on the wire of what a user addresses a message to."""
+    if isinstance(to, RemoteRef):
+        return to.target.term()
+    if type(to) is str:
+        return Atom(to)
+    return to
+
+
+def _key(key: Any) -> int | None:
+    if key is not None and not isinstance(key, int):
+        raise TypeError(f"partition_key is {key!r}; it must be an integer, or None")
+    return key
+
+
+def _text(to: Term) -> str:
+    whom = target(to)
+    return "" if whom is None else whom.id
+
+
+def _carrier(pairs: dict[Any, Any]) -> dict[str, str]:
+    try:
+        return {key.decode(): text.decode() for key, text in pairs.items()}
+    except (AttributeError, UnicodeDecodeError):
+        return {}

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which connections messages take, and how many may be under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from heliograph.partisan.channels import DEFAULT_CHANNEL
+from heliograph.partisan.link import LARGE
+from heliograph.partisan.templates import Templates, deflated, framed
+from heliograph.partisan.wire import Atom
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from heliograph.partisan.channels import Channel
+    from heliograph.partisan.link import Link
+    from heliograph.partisan.protocol.core import NodeCore
+    from heliograph.partisan.protocol.delivery import OutgoingStream
+    from heliograph.partisan.waiting import MakeWaiter, Waiter
+    from heliograph.partisan.wire import Term
+
+__all__ = ["Route", "Routes"]
+
+_ZLIB_DEFAULT: Final = 6
+
+
+class Route:
+    """The connections of one channel to one peer.
+
+    Attributes:
+        peer: The peer's name.
+        channel: The channel's name.
+        links: The connections that plain messages take.
+        only: The connection, if it is one.
+        lane_links: Those that acknowledged messages take.
+        plain: Whether a binary is written as it is: with no trace context, neither compressed nor
+            superseded.
+        streams: The streams of the lanes, as far as they were used.
+        monotonic: Whether only the newest message counts.
+        level: zlib's, or 0.
+        lanes: Streams of acknowledged messages: as many as the channel should have connections.
+    """
+
+    __slots__ = (
+        "_turn",
+        "channel",
+        "lane_links",
+        "lanes",
+        "level",
+        "links",
+        "monotonic",
+        "only",
+        "peer",
+        "plain",
+        "streams",
+    )
+
+    def __init__(
+        self,
+        peer: Atom,
+        own: Channel,
+        links: tuple[Link, ...],
+        lane_links: tuple[Link, ...],
+        lanes: int,
+        *,
+        traced: bool,
+    ) -> None:
+        self.peer = peer
+        self.channel = Atom(own.name)
+        self.links = links
+        self.lane_links = lane_links
+        self.only = links[0] if len(links) == 1 else None
+        self.monotonic = own.monotonic
+        self.level = _ZLIB_DEFAULT if own.compression is True else int(own.compression)
+        self.plain = not self.monotonic and not self.level and not traced
+        self.lanes = lanes
+        self._turn = 0
+        self.streams: dict[int, OutgoingStream[Any]] = {}
+
+    def pick(self, key: int | None) -> Link:
+        """Return the connection for a partition key, or the next one; there must be some."""
+        links = self.links
+        if key is None:
+            self._turn = turn = self._turn + 1
+            return links[turn % len(links)]
+        return links[key % len(links)]
+
+    def lane(self, key: int | None) -> int:
+        """Return the lane for a partition key, or any."""
+        if key is None:
+            self._turn = turn = self._turn + 1
+            return turn % self.lanes
+        return key % self.lanes
+
+
+class Routes:
+    """The routes to all peers.
+
+    Args:
+        node: The node's name.
+        channels: Its channels.
+        links: Its connections by number.
+        make_waiter: Makes what a sender waits for.
+        traced: Whether messages carry trace context.
+    """
+
+    def __init__(
+        self,
+        node: Atom,
+        channels: Sequence[Channel],
+        links: Mapping[int, Link],
+        make_waiter: MakeWaiter,
+        *,
+        traced: bool,
+    ) -> None:
+        self.templates = Templates(node)
+        self.table: dict[str, dict[str | None, Route]] = {}
+        """By peer and channel; None stands for the default channel."""
+        self._channels = {channel.name: channel for channel in channels}
+        self._links = links
+        self._make_waiter = make_waiter
+        self._waiting: dict[OutgoingStream[Any], list[Waiter]] = {}
+        self._traced = traced
+
+    core: NodeCore
+
+    # -- Changes ----------------------------------------------------------------------------------
+
+    def changed(self, peer: Atom) -> None:
+        """Look again which connections there are to a peer."""
+        core = self.core
+        known = core.peers.get(peer)
+        if known is None:
+            self.table.pop(peer, None)
+            return
+        routes: dict[str | None, Route] = {}
+        for name, own in self._channels.items():
+            channel = Atom(name)
+            lanes = known.parallelism(channel) or known.parallelism(Atom(DEFAULT_CHANNEL))
+            routes[name] = Route(
+                peer,
+                own,
+                self._found(core.route(peer, channel)),
+                self._found(core.lane_route(peer, channel)),
+                lanes,
+                traced=self._traced,
+            )
+        routes[None] = routes[DEFAULT_CHANNEL]
+        self.table[peer] = routes
+
+    def _found(self, numbers: tuple[int, ...]) -> tuple[Link, ...]:
+        return tuple([self._links[number] for number in numbers if number in self._links])
+
+    def left(self, peer: Atom) -> None:
+        """Forget a peer that is no member any more, and let go whoever waits for it."""
+        self.table.pop(peer, None)
+        for stream in [each for each in self._waiting if each.peer == peer]:
+            self.room(stream)
+
+    def room(self, stream: OutgoingStream[Any]) -> None:
+        """Let go whoever waits for room in a stream."""
+        if self._waiting:
+            for waiter in self._waiting.pop(stream, ()):
+                waiter.set()
+
+    def close(self) -> None:
+        """Let go everybody."""
+        self.table.clear()
+        for stream in [*self._waiting]:
+            self.room(stream)
+
+    async def wait(self, stream: OutgoingStream[Any]) -> None:
+        """Wait until a stream may have room."""
+        waiter = self._make_waiter()
+        waiting = self._waiting.setdefault(stream, [])
+        waiting.append(waiter)
+        try:
+            await waiter.wait()
+        finally:
+            if waiter in waiting:
+                waiting.remove(waiter)
+            if not waiting and self._waiting.get(stream) is waiting:
+                del self._waiting[stream]
+
+    # -- Writing ----------------------------------------------------------------------------------
+
+    def find(self, peer: str, channel: str | None) -> Route | None:
+        """Return the route of a channel, or the default one's if this node has no such channel."""
+        routes = self.table.get(peer)
+        if routes is None:
+            if Atom(peer) not in self.core.peers:
+                return None
+            self.changed(Atom(peer))
+            routes = self.table[peer]
+        return routes.get(channel) or routes[None]
+
+    def write(self, route: Route, link: Link, target: Term, message: Term) -> tuple[bool, bool]:
+        """Write a message that nobody acknowledges.
+
+        Returns:
+            Whether much is under way now, and whether it took the place of an older one.
+
+        Raises:
+            EncodeError: The message is no term.
+        """
+        templates = self.templates
+        if type(message) is bytes and len(message) >= LARGE and route.plain:
+            return link.write_parts(templates.plain_head(target, len(message)), message), False
+        frame = templates.plain_frame(target, message)
+        if route.level:
+            frame = framed(deflated(frame[4:], route.level))
+        if route.monotonic:
+            return False, link.write_newest(frame)
+        return link.write(frame), False
+
+    def write_acked(self, route: Route, link: Link, number: int, tail: bytes) -> bool:
+        """Write a message that is acknowledged; tell whether much is under way now."""
+        frame = self.templates.acked_frame(number, tail)
+        if route.level:
+            frame = framed(deflated(frame[4:], route.level))
+        return link.write(frame)
+
+    def transmit(
+        self, peer: Atom, channel: Atom, lane: int, messages: list[tuple[int, Any]]
+    ) -> None:
+        """Send stored messages again; without a connection they stay stored."""
+        self.changed(peer)
+        route = self.find(peer, channel)
+        if route is None or not route.lane_links:
+            return
+        link = route.lane_links[lane % len(route.lane_links)]
+        for number, tail in messages:
+            self.write_acked(route, link, number, tail)

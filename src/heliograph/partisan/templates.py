@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames whose bytes are known but for a few: what messages to one name have in common.
+
+Nearly all that a busy node sends are binaries to few names, and acknowledgements. Both are put
+together from parts that were encoded once; what comes out is what `heliograph.partisan.wire` would
+make.
+"""
+
+from __future__ import annotations
+
+import zlib
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from heliograph.partisan.wire import Atom, encode
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire import Term
+
+__all__ = ["NUMBER_SIZE", "Templates", "deflated", "framed"]
+
+NUMBER_SIZE: Final = 16
+"""Bytes of the number of an acknowledged message among our own kind."""
+
+_u32: Final = Struct(">I").pack
+# Our choice: names and sizes whose beginnings are kept; beyond it all are made anew.
+_KEPT: Final = 1024
+# Any number that takes 16 bytes will do: it is cut out again.
+_SAMPLE: Final = 0xB7 << 120
+_SAMPLE_BYTES: Final = _SAMPLE.to_bytes(NUMBER_SIZE, "little")
+_UNDEFINED: Final = Atom("undefined")
+_FORWARD: Final = Atom("forward_message")
+
+
+def framed(payload: bytes) -> bytes:
+    """Return the frame of a payload: its length, and itself."""
+    return _u32(len(payload)) + payload
+
+
+def deflated(payload: bytes, level: int) -> bytes:
+    """Return a payload compressed, or as it is if that is no longer."""
+    packed = zlib.compress(memoryview(payload)[1:], level)
+    if len(packed) + 5 < len(payload) - 1:
+        return b"\x83P" + _u32(len(payload) - 1) + packed
+    return payload
+
+
+class Templates:
+    """The beginnings of the frames one node sends.
+
+    Args:
+        node: Its name.
+    """
+
+    __slots__ = ("_acked_head", "_names", "_node", "acked", "plain", "tails")
+
+    def __init__(self, node: Atom) -> None:
+        self._node = node
+        self.plain: dict[str, dict[int, bytes]] = {}
+        """By name and size of a binary: the frame up to the binary."""
+        self.acked: dict[int, bytes] = {}
+        """By the size of what follows the number: the frame up to the number."""
+        self.tails: dict[str, dict[int, bytes]] = {}
+        """By name and size of a binary: what lies between the number and the binary."""
+        self._names: dict[str, bytes] = {}
+        clock = (_UNDEFINED, [(node, _SAMPLE)])
+        whole = encode((_FORWARD, node, clock, 0, 0))
+        # What follows the number: the list's end, and two integers.
+        self._acked_head = whole[: whole.index(_SAMPLE_BYTES)]
+        assert whole.endswith(_SAMPLE_BYTES + b"ja\x00a\x00")
+
+    def _name(self, target: Term) -> bytes:
+        """Return a destination's external form without the first byte."""
+        if not isinstance(target, str):
+            return encode(target)[1:]
+        found = self._names.get(target)
+        if found is None:
+            found = encode(Atom(target))[1:]
+            if len(self._names) >= _KEPT:
+                self._names.clear()
+            self._names[target] = found
+        return found
+
+    def plain_head(self, target: Term, size: int) -> bytes:
+        """Return the frame of `{forward_message, Target, Binary}` up to the binary."""
+        name = self._name(target)
+        begin = b"\x83h\x03w\x0fforward_message" + name
+        head = _u32(len(begin) + 5 + size) + begin + b"m" + _u32(size)
+        if not isinstance(target, str):
+            return head
+        return _keep(self.plain, target, size, head)
+
+    def plain_frame(self, target: Term, message: Term) -> bytes:
+        """Return the frame of `{forward_message, Target, Message}`."""
+        return framed(b"\x83h\x03w\x0fforward_message" + self._name(target) + encode(message)[1:])
+
+    def tail(self, target: Term, message: Term) -> bytes:
+        """Return what follows the number in the frame of an acknowledged message."""
+        if type(message) is bytes and isinstance(target, str):
+            size = len(message)
+            head = _keep(self.tails, target, size, b"j" + self._name(target) + b"m" + _u32(size))
+            return head + message
+        return b"j" + self._name(target) + encode(message)[1:]
+
+    def acked_head(self, tail_size: int) -> bytes:
+        """Return the frame of an acknowledged message up to its number."""
+        size = len(self._acked_head) + NUMBER_SIZE + tail_size
+        head = _u32(size) + self._acked_head
+        if len(self.acked) >= _KEPT:
+            self.acked.clear()
+        self.acked[tail_size] = head
+        return head
+
+    def acked_frame(self, number: int, tail: bytes) -> bytes:
+        """Return the frame of an acknowledged message with a number of our own kind."""
+        head = self.acked.get(len(tail)) or self.acked_head(len(tail))
+        return head + number.to_bytes(NUMBER_SIZE, "little") + tail
+
+
+def _keep(kept: dict[str, dict[int, bytes]], target: str, size: int, value: bytes) -> bytes:
+    sizes = kept.get(target)
+    if sizes is None:
+        if len(kept) >= _KEPT:
+            kept.clear()
+        sizes = kept[target] = {}
+    elif len(sizes) >= _KEPT:
+        sizes.clear()
+    sizes[size] = value
+    return value
