@@ -14,6 +14,8 @@ from typing import (
     Final,
     Generic,
     Literal,
+    Never,
+    NoReturn,
     Protocol,
     Self,
     TypeAlias,
@@ -142,6 +144,10 @@ class Field(Generic[T_co]):
             return instance[self.name]
         except KeyError:
             raise AttributeError(f"this record of {owner.schema_name} has no {self.name}") from None
+
+    def __set__(self, instance: Schema, value: Never) -> NoReturn:
+        text = f"records hold what was read, so {self.name} cannot be set; write to the device"
+        raise AttributeError(text)
 
     def __repr__(self) -> str:
         return f"<Field {self.name}>"
@@ -413,7 +419,9 @@ class RegisterFields:
     ) -> Field[T]: ...
 
     @overload
-    def __call__(self, address: _Address, codec: str | Encodes, **options: Any) -> Field[Any]: ...
+    def __call__(
+        self, address: _Address, codec: str | Encodes, **options: Unpack[OrderedFieldOptions]
+    ) -> Field[Any]: ...
 
     def __call__(self, address: _Address, codec: Any = None, **options: Any) -> Field[Any]:
         """Make a field of one register or of several.
@@ -485,7 +493,14 @@ class BitFields:
     ) -> Field[T]: ...
 
     @overload
-    def __call__(self, address: _Address, codec: str | Encodes, **options: Any) -> Field[Any]: ...
+    def __call__(
+        self,
+        address: _Address,
+        codec: str | Encodes,
+        *,
+        count: int = ...,
+        **options: Unpack[FieldOptions],
+    ) -> Field[Any]: ...
 
     def __call__(self, address: _Address, codec: Any = None, **options: Any) -> Field[Any]:
         """Make a field of one bit or of several.

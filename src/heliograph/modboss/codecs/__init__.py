@@ -12,6 +12,7 @@ from heliograph.modboss.codecs.builtin import (
     NAMES,
     CodecOptionError,
     UnknownCodecError,
+    array,
     codec,
 )
 from heliograph.modboss.codecs.choices import BitField, Bits, Choice, Enumeration, NamedFlags
@@ -61,6 +62,7 @@ __all__ = [
     "UnknownCodecError",
     "UnsignedInt",
     "Utf8",
+    "array",
     "codec",
     "floating",
     "integer",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, overload
 
 from heliograph.modboss.codecs.arrays import Array
 from heliograph.modboss.codecs.choices import BitField, Bits, Choice, Enumeration, NamedFlags
@@ -19,9 +19,17 @@ from heliograph.modboss.codecs.texts import Bytes, IPv4, IPv6, Mac, Utf8
 from heliograph.modboss.errors import shown
 
 if TYPE_CHECKING:
-    from heliograph.modboss.codecs.base import Codec
+    from heliograph.modboss.codecs.base import Codec, Endian
 
-__all__ = ["CODEC_OPTIONS", "NAMES", "CodecOptionError", "UnknownCodecError", "codec", "make"]
+__all__ = [
+    "CODEC_OPTIONS",
+    "NAMES",
+    "CodecOptionError",
+    "UnknownCodecError",
+    "array",
+    "codec",
+    "make",
+]
 
 _ORDER: Final = frozenset({"word_order", "byte_order"})
 _NUMBER: Final = frozenset({"scale", "offset", "missing", "minimum", "maximum"})
@@ -98,6 +106,34 @@ def codec(name: str, **options: Any) -> Codec[Any]:
         CodecOptionError: It does not take an option, or not this value.
     """
     return make(name, options, {})
+
+
+@overload
+def array(element: IntName, length: int | None = None, **options: Endian) -> Array[int]: ...
+
+
+@overload
+def array(element: FloatName, length: int | None = None, **options: Endian) -> Array[float]: ...
+
+
+@overload
+def array(element: str, length: int | None = None, **options: Any) -> Array[Any]: ...
+
+
+def array(element: str, length: int | None = None, **options: Any) -> Array[Any]:
+    """An array of a built-in codec, which a type checker knows the elements of.
+
+    Args:
+        element: Name of the elements' codec.
+        length: How many there are; as many as the registers of the mapping hold, if None.
+        options: What each element's codec takes.
+
+    Raises:
+        UnknownCodecError: There is no codec of that name.
+        CodecOptionError: It does not take an option, or not this value.
+        ValueError: It does not say how many registers it takes, or the length is below 1.
+    """
+    return Array(make(element, options, {}), length)
 
 
 def make(
