@@ -74,6 +74,10 @@ class OrSet:
         members = ", ".join(spec.name for spec in self)
         return f"<OrSet of {members or 'nobody'}; {len(self._entries)} entries>"
 
+    def entries(self) -> Iterator[tuple[NodeSpec, Tokens]]:
+        """Yield all that was ever added with its tokens, in Erlang's order."""
+        return ((spec, self._entries[spec]) for spec in self._order())
+
     def tokens(self, spec: NodeSpec) -> Tokens:
         """Return a specification's tokens, none if it was never added."""
         return self._entries.get(spec, {})

@@ -1,0 +1,538 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replay recorded conversations: `python -m tests.partisan.replay FILE...`.
+
+A file has one JSON object a line: a frame of some connection between two nodes of a full mesh, or
+the end of a connection. Each node of it in turn is played by ours: it starts from the membership
+and with the connections that the file implies, is given what the others sent, and must send what
+was recorded, on each connection in its order. What its applications did is inferred from what was
+sent for them, and given as calls. Clocks are free: a timer fires when its consequence is due.
+
+Frames are compared as terms. References, random tokens and numbers of messages that our node chose
+itself stand for the recorded ones, always the same for the same; the time of day in pings is free.
+Recorded faults are received, not reproduced: of data sent before the hello, the hello is expected
+first; a connection that broke breaks; what was dropped on the way is sent and does not arrive.
+
+`--self-test` breaks each conversation in many ways, and fails if a broken one passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from heliograph.partisan.protocol import MembershipState, NodeCore, inputs
+from heliograph.partisan.protocol.effects import (
+    CallRequested,
+    CancelTimer,
+    Dial,
+    Effect,
+    Hangup,
+    LeftCluster,
+    SetTimer,
+    Transmit,
+    Write,
+)
+from heliograph.partisan.protocol.identity import new_identity
+from heliograph.partisan.wire import (
+    Atom,
+    Term,
+    decode,
+    encode,
+    exact,
+    same,
+)
+from heliograph.partisan.wire.messages import (
+    UNDEFINED,
+    Ack,
+    AckedForward,
+    ClientHello,
+    Demonitor,
+    Down,
+    Forward,
+    Gossip,
+    Hello,
+    Message,
+    Monitor,
+    Ping,
+    RpcCall,
+    RpcResponse,
+    State,
+    parse,
+    parse_payload,
+)
+from heliograph.partisan.wire.refs import RemoteRef
+from heliograph.partisan.wire.text import format_term
+from tests.partisan.recorded import PAUSE, Failure, Record, Scene, is_forward, load, segments
+from tests.partisan.renaming import Renaming
+from tests.partisan.vectors import Vector, check
+
+__all__ = ["Failure", "Record", "load", "main", "replay", "segments"]
+
+_INTERVAL = 60_000_000_000
+"""Nanoseconds by which the clock advances to fire a timer: more than any of them."""
+
+_MONITORING = (Monitor, Demonitor)
+
+
+def _short(term: Term) -> str:
+    return format_term(term, limit=300)
+
+
+def _tag(caller: Term) -> Term:
+    match caller:
+        case (_, tag):
+            return tag
+        case _:
+            return None
+
+
+class Player:
+    """Our node in the place of one that was recorded."""
+
+    def __init__(self, scene: Scene, name: Atom) -> None:
+        self.scene = scene
+        self.name = name
+        self.names = Renaming()
+        members = scene.start(name)
+        chance = random.Random(1)
+        state = MembershipState(new_identity(chance.randbytes).actor, members).term()
+        self.core = NodeCore(scene.specs[name], random=chance, state=state)
+        self.core.remote.processes |= self._living()
+        self.now = 0
+        self.left = False
+        self.timers: dict[inputs.TimerKey, int] = {}
+        self.dials: list[Dial] = []
+        self.calls: list[CallRequested] = []
+        self.sent: dict[int, list[Term]] = {}  # what we sent, by our own number
+        self.matched: dict[int, int] = {}  # how much of it was compared, by recorded number
+        self.ours: dict[int, int] = {}  # our number of each recorded connection
+        self.waiting: dict[int, list[Message]] = {}  # for connections we have not dialled yet
+        self.acked: set[Any] = set()  # numbers of messages that were sent before
+        self._begin()
+
+    def play(self) -> int:
+        """Play the scene; return how many frames of ours were compared."""
+        scene = self.scene
+        for record, message in zip(scene.records, scene.messages, strict=True):
+            if self.name not in {record.client, record.server}:
+                continue
+            if record.connection not in self.ours and record.server == self.name:
+                self.ours[record.connection] = self.core.new_connection()
+                self._do(inputs.Accepted(self.ours[record.connection]))
+            if message is None:
+                self._ended(record)
+            elif record.sender == self.name:
+                if not self._due(record):
+                    self._cause(record, message)
+                self._compare(record.connection)
+            elif not record.dropped:
+                self._hear(record)
+        return self._finish()
+
+    # --- before the scene ---
+
+    def _living(self) -> set[str]:
+        """Return the processes of ours that a monitor was granted for, or none was asked for."""
+        living: set[str] = set()
+        asked: dict[Any, RemoteRef] = {}
+        for record, message in zip(self.scene.records, self.scene.messages, strict=True):
+            match message:
+                case Monitor((_, tag), target) if record.sender != self.name:
+                    asked[exact(tag)] = RemoteRef.parse(target)
+                case Forward(_, (tag, ("ok", _))) if record.sender == self.name:
+                    wanted = asked.get(exact(tag))
+                    if wanted is not None and wanted.node == self.name:
+                        living.add(wanted.id)
+        return living
+
+    def _begin(self) -> None:
+        """Start, and make the connections that stood already."""
+        self._do(inputs.Start())
+        for name in self.core.peers:
+            wanted = [
+                number
+                for number in self.scene.standing(self.name)
+                if self.scene.ends[number][1] == name
+            ]
+            self._connect(name, wanted)
+        for number, (client, server) in sorted(self.scene.ends.items()):
+            if server == self.name and number not in self.scene.fresh:
+                ours = self.ours[number] = self.core.new_connection()
+                self._do(inputs.Accepted(ours))
+                channel = self.scene.channels.get(number, UNDEFINED)
+                self._do(inputs.Received(ours, (ClientHello(client, channel),)))
+        self.sent = {}
+        self.dials = [dial for dial in self.dials if dial.connection in self.core.connections]
+
+    def _connect(self, name: Atom, wanted: list[int]) -> None:
+        """Dial a peer until the connections that stood are there, and no others."""
+        missing = sorted(wanted, key=lambda each: (self.scene.channels[each] != UNDEFINED, each))
+        if missing and self.scene.channels[missing[0]] != UNDEFINED:
+            # The recording does not show the default channel, though it is always there.
+            self._handshake(next(each for each in self.dials if each.peer == name))
+        for _ in range(len(missing) * len(self.core.peers[name].channels()) + 1):
+            for number in list(missing):
+                dial = self._dial(name, self.scene.channels[number])
+                if dial is not None:
+                    self.ours[number] = dial.connection
+                    missing.remove(number)
+                    self._handshake(dial)
+            if not missing:
+                return
+            self._fire("connect", name)
+        raise Failure(f"our node does not dial {name} for connection {missing[0]}")
+
+    def _handshake(self, dial: Dial) -> None:
+        if dial in self.dials:
+            self.dials.remove(dial)
+        self._do(inputs.Dialled(dial.connection))
+        self._do(inputs.Received(dial.connection, (Hello(dial.peer),)))
+        state = State(UNDEFINED, self.core.state())
+        self._do(inputs.Received(dial.connection, (state,)))
+
+    # --- what our node does ---
+
+    def _do(self, happened: inputs.Input) -> None:
+        self.now += 1
+        self._carry_out(self.core.handle(happened, self.now))
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Write(number, message):
+                    # By way of bytes, so that it is what would have gone over the wire.
+                    self.sent.setdefault(number, []).append(decode(encode(message.term())))
+                case Transmit(peer, channel, lane, messages):
+                    connections = self.core.lane_route(peer, channel)
+                    number = connections[lane % len(connections)]
+                    for each, payload in messages:
+                        self._carry_out([Write(number, self.core.numbered(each, payload))])
+                case Dial():
+                    self.dials.append(effect)
+                case Hangup(number):
+                    self.dials = [dial for dial in self.dials if dial.connection != number]
+                case SetTimer(key, at):
+                    self.timers[key] = at
+                case CancelTimer(key):
+                    self.timers.pop(key, None)
+                case CallRequested():
+                    self.calls.append(effect)
+                case LeftCluster():
+                    self.left = True
+                case _:
+                    pass
+        for number in list(self.waiting):
+            self._open(number)
+
+    def _fire(self, kind: str, of: int | str = 0) -> None:
+        key = inputs.TimerKey(kind, of)
+        if key in self.timers:
+            del self.timers[key]
+            self.now += _INTERVAL
+            self._do(inputs.Fired(key))
+
+    def _dial(self, peer: Atom, channel: Atom) -> Dial | None:
+        for dial in self.dials:
+            if (dial.peer, dial.channel) == (peer, channel):
+                self.dials.remove(dial)
+                return dial
+        return None
+
+    # --- what others do ---
+
+    def _hear(self, record: Record) -> None:
+        message = parse(self.names.translate(record.term()))
+        number = record.connection
+        if number in self.ours:
+            self._do(inputs.Received(self.ours[number], (message,)))
+            return
+        if number not in self.waiting:
+            self._want(record.server)
+        self.waiting.setdefault(number, []).append(message)
+        self._open(number)
+
+    def _want(self, server: Atom) -> None:
+        """See that our node has a reason to dial: if it had none, the application joins."""
+        if server not in self.core.peers:
+            self._do(inputs.Join(server, self.scene.specs[server].listen_addrs))
+
+    def _open(self, number: int) -> None:
+        """Make a connection if our node dials it by now, and give it what waited for that."""
+        _client, server = self.scene.ends[number]
+        channel = self.scene.channels.get(number, UNDEFINED)
+        dial = self._dial(server, channel)
+        if dial is None:
+            return
+        messages = self.waiting.pop(number)
+        self.ours[number] = dial.connection
+        self._do(inputs.Dialled(dial.connection))
+        for message in messages:
+            self._do(inputs.Received(dial.connection, (message,)))
+
+    def _ended(self, record: Record) -> None:
+        ours = self.ours.get(record.connection)
+        if ours is None or ours not in self.core.connections:
+            return
+        if record.sender == self.name and self.left:
+            raise Failure(
+                f"line {record.line}: our node has left, and connection {record.connection} is open"
+            )
+        self._do(inputs.Disconnected(ours, "closed"))
+
+    # --- why our node sent something ---
+
+    def _due(self, record: Record) -> bool:
+        """Tell whether a frame is there that was not compared yet, or will be without more ado."""
+        number = record.connection
+        sent = len(self.sent.get(self.ours.get(number, 0), ()))
+        return sent > self.matched.get(number, 0)
+
+    def _cause(self, record: Record, message: Message) -> None:
+        """Do what must have happened that our node sends a message now."""
+        peer = record.server if record.from_client else record.client
+        match message:
+            case Gossip():
+                self._gossip(peer, message)
+            case Ping():
+                self._fire("keep_alive", self.ours.get(record.connection, 0))
+            case AckedForward(clock=clock) if exact(clock) in self.acked:
+                self._fire("retransmit")
+            case AckedForward(_, clock, to, content):
+                self.acked.add(exact(clock))
+                self._send(record, peer, to, content, ack=True)
+            case RpcCall(module, function, arguments, int(timeout), (_, caller)):
+                channel = self.scene.channels[record.connection]
+                self._do(inputs.Call(peer, caller, module, function, arguments, timeout, channel))
+            case Monitor((caller, _), target, options):
+                wanted = [each[1] for each in options if isinstance(each, tuple)]
+                self._do(inputs.Monitor(peer, caller, target, wanted[0] if wanted else None))
+            case Demonitor((caller, _), reference):
+                self._do(inputs.Demonitor(peer, caller, self.names.translate(reference)))
+            case Down(_, _, target, reason):
+                self._do(inputs.EndProcess(RemoteRef.parse(target).id, reason))
+            case Forward(to, content):
+                self._forward(record, peer, to, content)
+            case _ if record.connection in self.waiting:
+                pass  # our node will dial that connection later than the original did
+            case _:
+                raise Failure(f"line {record.line}: nothing has come yet that this would answer")
+
+    def _gossip(self, peer: Atom, message: Gossip) -> None:
+        said = MembershipState.parse(message.state).members
+        gone = [each.name for each in self.core.members if said.tokens(each) and each not in said]
+        if self.name in gone:
+            self._do(inputs.Leave())
+        elif gone:
+            self._do(inputs.Leave(peer if peer in gone else gone[0]))
+        elif peer in self.core.peers and not self.core.peers[peer].backlog:
+            self._fire("gossip")
+
+    def _forward(self, record: Record, peer: Atom, to: Term, content: Term) -> None:
+        answer = parse_payload(content)
+        if isinstance(answer, RpcResponse):
+            if not self.calls:
+                raise Failure(f"line {record.line}: an answer to a call that did not come")
+            call = self.calls.pop(0)
+            self._do(inputs.AnswerCall(call.peer, call.caller, answer.result, call.channel))
+        elif self._answers_monitor(content):
+            raise Failure(f"line {record.line}: nothing has come yet that this would answer")
+        else:
+            self._send(record, peer, to, content, ack=False)
+
+    def _answers_monitor(self, content: Term) -> bool:
+        match content:
+            case (tag, _):
+                asked = [each for each in self.scene.messages if isinstance(each, _MONITORING)]
+                return any(same(tag, _tag(each.caller)) for each in asked)
+            case _:
+                return False
+
+    def _send(self, record: Record, peer: Atom, to: Term, content: Term, *, ack: bool) -> None:
+        channel = self.scene.channels[record.connection]
+        slots = self.core.lane_route(peer, channel)
+        ours = self.ours.get(record.connection)
+        key = slots.index(ours) if ours in slots else 0
+        self._do(inputs.Send(peer, to, content, channel, key, ack))
+
+    # --- comparing ---
+
+    def _recorded(self, number: int) -> list[Record]:
+        """Return what was recorded of the node on a connection, the hello first."""
+        frames = [
+            each
+            for each in self.scene.records
+            if each.connection == number and each.sender == self.name and not each.ended
+        ]
+        frames.sort(key=lambda each: not isinstance(each.message(), Hello | ClientHello))
+        return frames
+
+    def _compare(self, number: int) -> None:
+        """Compare what our node has sent on a connection with what was recorded of it."""
+        sent = self.sent.get(self.ours.get(number, 0), [])
+        recorded = self._recorded(number)
+        for at in range(self.matched.get(number, 0), min(len(sent), len(recorded))):
+            if not self.names.unify(recorded[at].term(), sent[at]):
+                raise Failure(
+                    f"line {recorded[at].line}: recorded {_short(recorded[at].term())},"
+                    f" our node sent {_short(sent[at])}"
+                )
+            self.matched[number] = at + 1
+
+    def _finish(self) -> int:
+        for number, ends in self.scene.ends.items():
+            if self.name not in ends:
+                continue
+            self._compare(number)
+            recorded = self._recorded(number)
+            compared = self.matched.get(number, 0)
+            if compared < len(recorded):
+                record = recorded[compared]
+                raise Failure(f"line {record.line}: our node did not send {_short(record.term())}")
+            more = self.sent.get(self.ours.get(number, 0), [])[compared:]
+            if more:
+                raise Failure(f"connection {number}: our node also sent {_short(more[0])}")
+        return sum(self.matched.values())
+
+
+# --- the program ---
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one node of one scene."""
+
+    line: int
+    """Where the scene begins."""
+    name: str
+    frames: int = 0
+    """How many of ours were compared."""
+    wrong: str | None = None
+
+
+def replay(records: Sequence[Record]) -> list[Outcome]:
+    """Play each node of each scene of a conversation in turn."""
+    outcomes = []
+    try:
+        scenes = segments(records)
+    except Failure as failure:
+        return [Outcome(1, "nobody", wrong=str(failure))]
+    for scene_records in scenes:
+        line = scene_records[0].line
+        try:
+            _check_terms(scene_records)
+            scene = Scene(scene_records)
+        except Exception as error:  # noqa: BLE001 - whatever breaks is this file's failure
+            outcomes.append(Outcome(line, "nobody", wrong=_shown(error)))
+            continue
+        for name in scene.nodes:
+            try:
+                outcomes.append(Outcome(line, name, Player(scene, name).play()))
+            except Exception as error:  # noqa: BLE001 - as above
+                outcomes.append(Outcome(line, name, wrong=_shown(error)))
+    return outcomes
+
+
+def _shown(error: Exception) -> str:
+    return str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+
+
+def _check_terms(records: Iterable[Record]) -> None:
+    for record in records:
+        if record.hex is not None:
+            wrong = check(Vector(f"line {record.line}", record.hex, record.shown))
+            if wrong is not None:
+                raise Failure(f"line {record.line}: {wrong}")
+
+
+def breakages(
+    records: Sequence[Record], chance: random.Random
+) -> Iterator[tuple[str, list[Record]]]:
+    """Yield conversations that are not as they were recorded, with what was done to each."""
+    frames = [at for at, each in enumerate(records) if not each.ended]
+    for at in frames:
+        record = records[at]
+        assert record.hex is not None
+        data = bytearray.fromhex(record.hex)
+        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
+        yield f"hex of line {record.line}", _with(records, at, replace(record, hex=data.hex()))
+        text = record.shown
+        where = chance.randrange(min(len(text), 40))
+        wrong = text[:where] + ("x" if text[where] != "x" else "y") + text[where + 1 :]
+        yield f"term of line {record.line}", _with(records, at, replace(record, shown=wrong))
+        turned = replace(record, from_client=not record.from_client)
+        yield f"direction of line {record.line}", _with(records, at, turned)
+    for one, other in pairwise(frames):
+        first, second = records[one], records[other]
+        if _follows(first, second):
+            swapped = _with(_with(records, one, second), other, first)
+            yield f"order of lines {first.line} and {second.line}", swapped
+
+
+def _with(records: Sequence[Record], at: int, record: Record) -> list[Record]:
+    return [*records[:at], record, *records[at + 1 :]]
+
+
+def _follows(first: Record, second: Record) -> bool:
+    """Tell whether a frame could not have come before another: it answers it, or by its time."""
+    if {first.client, first.server} != {second.client, second.server}:
+        return False
+    if first.sender == second.sender:
+        same = (first.connection, first.from_client) == (second.connection, second.from_client)
+        return same and PAUSE <= first.time < second.time and is_forward(first)
+    match first.message(), second.message():
+        case (Hello(), ClientHello()) | (ClientHello(), State()):
+            return first.connection == second.connection and not first.dropped
+        case (AckedForward(), Ack()) | (RpcCall(), Forward()) | (Monitor(), Forward()):
+            return not first.dropped
+        case _:
+            return False
+
+
+def self_test(path: Path) -> tuple[int, list[str]]:
+    """Break a conversation in many ways; return how many, and those that passed nevertheless."""
+    count = 0
+    passed = []
+    for what, broken in breakages(load(path), random.Random(0)):
+        count += 1
+        if all(each.wrong is None for each in replay(broken)):
+            passed.append(what)
+    return count, passed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Replay files, print what passed and failed, and return 0 if nothing failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.partisan.replay",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--self-test", action="store_true", help="break each file, expect failures")
+    options = parser.parse_args(arguments)
+    failed = 0
+    for path in options.files:
+        if options.self_test:
+            count, passed = self_test(path)
+            print(f"{path.name}: broken in {count} ways, {len(passed)} of them passed", *passed)
+            failed += bool(passed)
+            continue
+        try:
+            outcomes = replay(load(path))
+        except (Failure, ValueError, KeyError, OSError) as error:
+            outcomes = [Outcome(1, "nobody", wrong=_shown(error))]
+        for each in outcomes:
+            verdict = f"{each.frames} frames" if each.wrong is None else f"FAILED: {each.wrong}"
+            print(f"{path.name}, from line {each.line}, as {each.name}: {verdict}")
+        failed += any(each.wrong is not None for each in outcomes)
+    print(f"{len(options.files) - failed} conversations passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
