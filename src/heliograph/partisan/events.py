@@ -719,7 +719,9 @@ class ConnectionOwnersMeasurements(TypedDict):
     """Measurements of `partisan.connection.owners`."""
 
     count: int
-    """Tasks that own a connection (`{task}`)."""
+    """Connections that have an owner, in either direction, their handshake done or not
+    (`{connection}`).
+    """
 
 
 class ConnectionOwnersMetadata(TypedDict):
@@ -732,9 +734,9 @@ class ConnectionOwnersMetadata(TypedDict):
 CONNECTION_OWNERS: Final = Event[ConnectionOwnersMeasurements, ConnectionOwnersMetadata](
     "partisan.connection.owners"
 )
-"""Tasks that own a connection.
+"""Connections that have an owner.
 
-Measurements: count ({task}).
+Measurements: count ({connection}).
 
 Metadata: node.
 

@@ -15,6 +15,7 @@ from heliograph.partisan.addresses import check_node_name, parse_address, resolv
 from heliograph.partisan.channels import check_channels
 from heliograph.partisan.driver import Driver
 from heliograph.partisan.errors import JoinError, NodeClosedError, UnknownNodeError
+from heliograph.partisan.gauges import Gauges
 from heliograph.partisan.limits import Admission, Limits
 from heliograph.partisan.link import LARGE
 from heliograph.partisan.loops import running_loop
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.tls import Tls
     from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
+    from heliograph.poller import Poller
 
 __all__ = ["Connection", "Member", "Node"]
 
@@ -362,6 +364,20 @@ class Node:
     def changes(self) -> Changes:
         """Return a stream of whatever becomes of peers from now on."""
         return self._watchers.stream(self.limits.events)
+
+    def poll_with(self, poller: Poller, *, period: float | None = None) -> str:
+        """Let a poller tell what is true of the node: connections, and queues of messages.
+
+        Several nodes may share a poller. Remove the measurement when the node is left.
+
+        Args:
+            poller: The poller; it may run in the node's event loop, or in a thread of its own.
+            period: Seconds between two measurements; the poller's if None.
+
+        Returns:
+            The measurement's name.
+        """
+        return Gauges(self._driver).poll_with(poller, period)
 
     # -- Messages ---------------------------------------------------------------------------------
 
