@@ -267,6 +267,12 @@ def test_keys_made_to_collide_are_refused(value: bytes) -> None:
     assert process_time() - began < 10
 
 
+def test_large_maps_decode() -> None:
+    term = {number * 1000: number for number in range(10_000)}
+
+    assert decode(encode(term)) == term
+
+
 def test_keys_that_no_dictionary_takes_cannot_collide() -> None:
     modulus = sys.hash_info.modulus
     amount = 2_000

@@ -47,6 +47,7 @@ _tag_u16: Final = Struct(">BH").pack
 _tag_u32: Final = Struct(">BI").pack
 _tag_i32: Final = Struct(">Bi").pack
 _tag_double: Final = Struct(">Bd").pack
+_u8x2: Final = Struct(">BB").pack
 _u32: Final = Struct(">I").pack
 _u32x2: Final = Struct(">II").pack
 _u32x3: Final = Struct(">III").pack
@@ -225,7 +226,7 @@ def _write_rare(term: Any, add: Add, room: int) -> None:
     if isinstance(term, Pid | Reference | Port | Export | BitString | Fun):
         try:
             add(_identifier(term))
-        except (StructError, IndexError, ValueError):
+        except StructError:
             raise EncodeError(f"a number is too large for the format: {term!r}") from None
     elif isinstance(term, Atom):
         add(_atom(term))
@@ -254,7 +255,7 @@ def _identifier(term: Pid | Reference | Port | Export | BitString | Fun) -> byte
     if isinstance(term, BitString):
         return _tag_u32(77, len(term.data)) + bytes([term.bits]) + term.data
     if isinstance(term, Export):
-        return b"q" + _atom(term.module) + _atom(term.function) + bytes([97, term.arity])
+        return b"q" + _atom(term.module) + _atom(term.function) + _u8x2(97, term.arity)
     node = _atom(term.node)
     if isinstance(term, Pid):
         return b"X" + node + _u32x3(term.id, term.serial, term.creation)

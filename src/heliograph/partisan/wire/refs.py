@@ -129,7 +129,9 @@ def target(destination: Term) -> Target | None:
     try:
         match destination:
             case (Atom(), _):
-                return Target(*_from_encoded(destination))
+                kind, text = _from_encoded(destination)
+                _check(kind, text)
+                return Target(kind, text)
             case _:
                 return RemoteRef.parse(destination).target
     except ValueError:

@@ -64,7 +64,7 @@ class ListenAddr:
             ValueError: It is no address.
         """
         match term:
-            case {"ip": tuple(numbers), "port": int(port), **more} if not more:
+            case {"ip": tuple(numbers), "port": int(port), **more} if not more and port is not True:
                 return cls(str(_address(numbers)), port)
             case _:
                 raise ValueError("a listen address is no map of ip and port")

@@ -311,9 +311,9 @@ class Parser:
             if self._text.startswith("\\", self._pos):
                 self._pos += 1
                 return ord(self._escaped())
-            self._pos += 1
-            if self._pos > len(self._text):
+            if self._pos == len(self._text):
                 self._fail("a character is due")
+            self._pos += 1
             return ord(self._text[self._pos - 1])
         found = self._match(_NUMBER)
         if found is None:
