@@ -18,6 +18,7 @@ pins the range, and the tests of the transports run all of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,9 @@ try:
     from pymodbus.pdu.register_message import (
         MaskWriteRegisterRequest,
         ReadHoldingRegistersRequest,
+        ReadHoldingRegistersResponse,
         ReadInputRegistersRequest,
+        ReadInputRegistersResponse,
         WriteMultipleRegistersRequest,
         WriteSingleRegisterRequest,
     )
@@ -71,8 +74,27 @@ _FRAMERS: Final = {
     "rtu": FramerType.RTU,
     "ascii": FramerType.ASCII,
 }
+_log: Final = logging.getLogger("pymodbus.logging")  # pymodbus', where it tells of every frame
 # How much of what came is shown in an error.
 _SHOWN: Final = 16
+
+
+class _HoldingRegisters(ReadHoldingRegistersResponse):
+    """An answer that is parsed in one go, and described only when somebody wants to know."""
+
+    def decode(self, data: bytes) -> None:
+        """Take the registers; what is short of its length, or odd, is refused."""
+        size = data[0]
+        if size & 1:
+            raise ValueError(f"{size} octets are no whole registers")
+        self.registers = list(struct.unpack_from(f">{size >> 1}H", data, 1))
+
+    def __str__(self) -> str:
+        return f"{len(self.registers)} registers of function {self.function_code}"
+
+
+class _InputRegisters(_HoldingRegisters):
+    function_code = ReadInputRegistersResponse.function_code
 
 
 class PymodbusClient(TransactionManager):
@@ -103,14 +125,23 @@ class PymodbusClient(TransactionManager):
             timeout_connect=transport.timeout,
             handle_local_echo=isinstance(transport, Serial) and transport.local_echo,
         )
-        framer = FRAMER_NAME_TO_CLASS[_FRAMERS[transport.framing]](DecodePDU(False))
+        decoder = DecodePDU(False)
+        decoder.register(_HoldingRegisters)
+        decoder.register(_InputRegisters)
+        framer = FRAMER_NAME_TO_CLASS[_FRAMERS[transport.framing]](decoder)
+        # Requests are answered, or given up, one by one: no retries, and no hooks.
         super().__init__(params, framer, 0, False, None, None, None)
         self._where = transport
         self._lost = lost
         self._timeout = transport.timeout
         # Frames of a serial line have no transaction id.
         self._numbered = transport.framing == "mbap"
-        self._garbage = b""
+        # Streams without echo: then nothing has to be taken off what comes.
+        self._plainly = not params.handle_local_echo and kind is not CommType.UDP
+        self._request: ModbusPDU
+        self._garbage = b""  # of what came since the last request, the latest that was no answer
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._abandoned: asyncio.Future[Any] | None = None
         self.response_future = self.loop.create_future()
@@ -272,13 +303,19 @@ class PymodbusClient(TransactionManager):
         abandoned = self._abandoned
         return abandoned if abandoned is not None and not abandoned.done() else None
 
-    async def _ask(self, request: ModbusPDU) -> ModbusPDU:
+    async def _ask(self, request: ModbusPDU) -> Any:
         """Send a request and wait for its answer."""
-        request.transaction_id = self.getNextTID()
-        self._garbage = b""
         loop = self.loop
+        self._request = request
+        if self._numbered:
+            self.next_tid = number = self.next_tid % 65000 + 1
+            request.transaction_id = number
+        self._garbage = b""
         self.response_future = answer = loop.create_future()
-        timer = loop.call_later(self._timeout, self._expire, request)
+        # One timer for all requests, moved when it goes off too early: that is seldom.
+        self._deadline = deadline = loop.time() + self._timeout
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._look)
         try:
             try:
                 self.pdu_send(request)
@@ -293,12 +330,11 @@ class PymodbusClient(TransactionManager):
         except asyncio.CancelledError:
             # The answer may be under way still: it is waited for, so that nobody's next request
             # meets it.
-            self.response_future = self._abandoned = abandoned = loop.create_future()
-            over = loop.call_at(timer.when(), self._give_up, abandoned)
-            abandoned.add_done_callback(lambda _: over.cancel())
+            self.response_future = self._abandoned = loop.create_future()
             raise
-        finally:
-            timer.cancel()
+        except BaseException:
+            answer.cancel()  # unless it is what failed, nothing is waited for any more
+            raise
         if reply.function_code != request.function_code:
             if reply.function_code == request.function_code | 0x80:
                 raise exception_reply(reply.exception_code, f"{self._where}, {_asked(request)}")
@@ -308,12 +344,33 @@ class PymodbusClient(TransactionManager):
             )
         return reply
 
+    def pdu_send(self, pdu: ModbusPDU, addr: tuple[Any, ...] | None = None) -> None:
+        """Send a request."""
+        self.request_dev_id = pdu.dev_id
+        self.request_transaction_id = pdu.transaction_id
+        self.send(self.framer.buildFrame(pdu), addr)
+
+    def send(self, data: bytes, addr: tuple[Any, ...] | None = None) -> None:
+        """Send octets; what pymodbus adds is for serial adapters that echo, and for its own log."""
+        if self._plainly and not _log.isEnabledFor(logging.DEBUG) and self.transport is not None:
+            self.recv_buffer = b""
+            self.transport.write(data)  # type: ignore[attr-defined]  # as streams have it
+        else:
+            super().send(data, addr)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets from asyncio."""
+        if self._plainly and not self.recv_buffer and not _log.isEnabledFor(logging.DEBUG):
+            self.recv_buffer = data[self.callback_data(data) :]
+        else:
+            super().data_received(data)
+
     def callback_data(
         self,
         data: bytes,
         addr: tuple[Any, ...] | None = None,  # noqa: ARG002 - pymodbus gives it
     ) -> int:
-        """Take what came, and say how much of it was used; asyncio calls it through pymodbus."""
+        """Take what came, and say how much of it was used."""
         try:
             used, reply = self.framer.handleFrame(
                 data, self.request_dev_id, self.request_transaction_id
@@ -327,9 +384,19 @@ class PymodbusClient(TransactionManager):
             self.response_future.set_result(reply)
         return used
 
-    def _expire(self, request: ModbusPDU) -> None:
+    def _look(self) -> None:
+        """See whether a request has waited for too long."""
+        self._timer = None
+        if self.response_future.done():
+            return
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._look)
+        else:
+            self._expire()
+
+    def _expire(self) -> None:
         """Say what it was that did not come in time."""
-        what = f"{self._where}, {_asked(request)}"
+        what = f"{self._where}, {_asked(self._request)}"
         garbage = self._garbage
         if not garbage:
             self._fail(ReplyTimeoutError(f"{what}: no answer within {self._timeout:g} s"))
@@ -345,11 +412,6 @@ class PymodbusClient(TransactionManager):
         self._fail(
             DesyncError(f"{what}: what came answers something else ({other}): {_hex(garbage)}")
         )
-
-    @staticmethod
-    def _give_up(abandoned: asyncio.Future[Any]) -> None:
-        if not abandoned.done():
-            abandoned.set_result(None)
 
     def _fail(self, exc: Exception) -> None:
         answer = self.response_future
