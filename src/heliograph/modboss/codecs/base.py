@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
@@ -25,7 +26,7 @@ Compiled: TypeAlias = "tuple[str | None, Callable[[Any], Any] | None]"
 _ENDIANS: Final = get_args(Endian)
 
 
-class Codec(Generic[T]):
+class Codec(ABC, Generic[T]):
     """Base of the built-in codecs; one of your own needs no base, only the two methods.
 
     Attributes:
@@ -38,6 +39,7 @@ class Codec(Generic[T]):
     registers: int | None = None
     bits: bool = False
 
+    @abstractmethod
     def encode(self, value: T, metadata: Metadata, /) -> Any:
         """Encode a value into one register or bit, or a list of them.
 
@@ -45,8 +47,8 @@ class Codec(Generic[T]):
             CodecError: The encoding cannot hold the value.
             NotAValueError: It is no value of this encoding at all.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, value: Any, metadata: Metadata, /) -> T:
         """Decode one register or bit, or a list of them.
 
@@ -54,7 +56,6 @@ class Codec(Generic[T]):
             CodecError: The encoding gives them no meaning.
             NotAValueError: They are no registers or bits.
         """
-        raise NotImplementedError
 
     def fitted(self, count: int) -> Codec[T]:  # noqa: ARG002 - for those that depend on it
         """The codec for a mapping of that many addresses: itself, if the count makes no difference.
@@ -75,21 +76,21 @@ class Codec(Generic[T]):
 class RegisterCodec(Codec[T]):
     """A codec that sees its registers as bytes, the high byte of each register first."""
 
+    @abstractmethod
     def to_bytes(self, value: T, size: int) -> bytes:
         """Encode a value into that many bytes.
 
         Raises:
             CodecError: The encoding cannot hold the value.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def from_bytes(self, data: bytes) -> T:
         """Decode the bytes of all registers of the mapping.
 
         Raises:
             CodecError: The encoding gives them no meaning.
         """
-        raise NotImplementedError
 
     def encode(self, value: T, metadata: Metadata, /) -> list[int]:
         count = metadata.address_count
@@ -105,10 +106,7 @@ class RegisterCodec(Codec[T]):
 
     def fitted(self, count: int) -> Codec[T]:
         if self.registers is not None and count != self.registers:
-            are = "are" if count > 1 else "is"
-            raise ValueError(
-                f"{self.name} takes {self.registers} registers, but there {are} {count}"
-            )
+            raise ValueError(f"{self.name} takes {self.registers} registers, not {count}")
         return self
 
     def compiled(self, count: int) -> Compiled:
@@ -119,9 +117,9 @@ class Order:
     """The order of the registers of a value, and of the two bytes in each.
 
     Args:
-        word_order: `big` if the first register is the most significant one, as Modbus itself has
-            no say in it but most devices have it; `little` if it is the last one.
-        byte_order: `big` as Modbus demands, or `little` for devices that have it wrong.
+        word_order: `big` if the first register is the most significant one, as in most devices;
+            `little` if the last one is. Modbus itself knows single registers only.
+        byte_order: `big` as Modbus demands; `little` for devices that swap the bytes.
 
     Raises:
         ValueError: One is neither.

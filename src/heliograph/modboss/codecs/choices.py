@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+from abc import abstractmethod
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,17 +45,17 @@ class _OnInteger(RegisterCodec[T]):
         self._base = integer(base or "uint16", word_order, byte_order)
         self.registers = self._base.registers if base is not None else None
 
+    @abstractmethod
     def to_number(self, value: T) -> int:
         """Encode into an integer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_number(self, number: int) -> T:
         """Decode an integer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def numbers(self) -> Iterable[int]:
         """All numbers that it must be able to encode."""
-        raise NotImplementedError
 
     def fitted(self, count: int) -> Codec[T]:
         if self.registers is None:

@@ -53,6 +53,9 @@ _CODES: Final[dict[str, tuple[str, int]]] = {
 # Digits enough for every number on the wire and its scale; the caller's own context counts nothing.
 _EXACT: Final = Context(prec=100)
 
+_MAGNITUDE: Final = 400
+"""Greatest power of ten that is reckoned with; a float ends at 308."""
+
 BCD_REGISTERS: Final = 8
 """Most registers of a binary coded decimal: 32 digits. Ours to choose; meters have 12."""
 
@@ -211,6 +214,8 @@ class Number(RegisterCodec[Any]):
         try:
             if isinstance(value, float):
                 return Fraction(repr(float(value)))
+            if isinstance(value, Decimal) and value.is_finite() and _immense(value):
+                raise self._out_of_range(value)
             return Fraction(value)
         except (OverflowError, ValueError):  # infinite, or NaN
             text = f"{shown(value)} is not a finite number"
@@ -368,14 +373,17 @@ def _kind(scale: Any, offset: Any) -> type:
 
 
 def _fraction(option: str, given: Any) -> Fraction:
-    try:
-        if isinstance(given, float):
-            return Fraction(repr(given))
-        if isinstance(given, int | str | Decimal) and not isinstance(given, bool):
-            return Fraction(given)
-    except (ValueError, OverflowError):
-        pass
+    with suppress(ArithmeticError):
+        if isinstance(given, int | float | str | Decimal) and not isinstance(given, bool):
+            number = Decimal(repr(given) if isinstance(given, float) else given)
+            if number.is_finite() and not _immense(number):
+                return Fraction(number)
     raise ValueError(f"{option} is {shown(given)}; it must be a finite number")
+
+
+def _immense(number: Decimal) -> bool:
+    """Whether a number is so large, or so small, that exact arithmetic would take for ever."""
+    return abs(number.adjusted()) > _MAGNITUDE
 
 
 def _decimal(fraction: Fraction) -> Decimal:

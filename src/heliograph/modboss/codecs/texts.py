@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from heliograph.modboss.codecs.base import Order, RegisterCodec
@@ -37,13 +38,13 @@ class _Ordered(RegisterCodec[T]):
     def __init__(self, word_order: Endian = "big", byte_order: Endian = "big") -> None:
         self._order = Order(word_order, byte_order)
 
+    @abstractmethod
     def encode_bytes(self, value: T, size: int) -> bytes:
         """Encode into big-endian bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode_bytes(self, data: bytes) -> T:
         """Decode big-endian bytes."""
-        raise NotImplementedError
 
     def to_bytes(self, value: T, size: int) -> bytes:
         return self._order(self.encode_bytes(value, size))
