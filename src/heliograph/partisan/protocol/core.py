@@ -422,6 +422,8 @@ class NodeCore:
         again = self.delivery.met(name, run)
         effects += [connected, *peer.opened(connection.number, channel)]
         first = self._reroute(name, channel) == 1
+        if self.spec not in self.members.merge(state.members) and not peer.joining:
+            return [*effects, *self._start_anew(now, removed=True)]
         if peer.pending:
             peer.pending = False
             effects += self._join_with(peer, state.members, now)
@@ -503,11 +505,8 @@ class NodeCore:
 
     def _join_with(self, peer: Peer, theirs: OrSet, now: int) -> list[Effect]:
         """Merge the state of a peer that was not connected before."""
-        members = self.members.merge(theirs)
-        if self.spec not in members and not peer.joining:
-            return self._start_anew(now, removed=True)
         peer.joining = False
-        effects = self._adopt(self._with_self(members), now)
+        effects = self._adopt(self._with_self(self.members.merge(theirs)), now)
         return [*effects, *self._gossip(self.members), *self._connect_all(now)]
 
     def _gossiped(self, gossip: Gossip, now: int) -> list[Effect]:
@@ -531,6 +530,10 @@ class NodeCore:
         if theirs == self.members == members:
             return effects
         effects += self._adopt(members, now)
+        if not members.named(sender.name):
+            # It does not know that it was removed. It will dial again, and be told by our state.
+            known = [each for each in self.connections.values() if each.peer == sender.name]
+            effects += self._hang_up(known, "leave", now)
         return [*effects, *self._gossip(members), *self._connect_all(now)]
 
     def _left_for(self, theirs: OrSet) -> bool:
