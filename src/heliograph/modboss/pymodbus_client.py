@@ -263,7 +263,7 @@ class PymodbusClient(TransactionManager):
 
     async def write_coil(self, address: int, value: int, device_id: int) -> None:
         """Write one coil, function 5."""
-        bits = [bool(value)]
+        bits = _as_bits([value])
         reply = await self._ask(WriteSingleCoilRequest(device_id, 0, address, bits=bits))
         self._check_echo(reply, address, 1, [bool(bit) for bit in reply.bits] == bits)
 
@@ -275,7 +275,7 @@ class PymodbusClient(TransactionManager):
 
     async def write_coils(self, address: int, values: Sequence[int], device_id: int) -> None:
         """Write coils, function 15."""
-        bits = [bool(value) for value in values]
+        bits = _as_bits(values)
         reply = await self._ask(WriteMultipleCoilsRequest(address, bits, device_id))
         self._check_echo(reply, address, len(bits), reply.count == len(bits))
 
@@ -305,6 +305,10 @@ class PymodbusClient(TransactionManager):
 
     async def _ask(self, request: ModbusPDU) -> Any:
         """Send a request and wait for its answer."""
+        if not (request.dev_id or self._numbered) and request.function_code < 5:
+            raise ValueError(
+                f"{self._where}: device 0 is everybody on the line, and nobody answers"
+            )
         loop = self.loop
         self._request = request
         if self._numbered:
@@ -319,13 +323,15 @@ class PymodbusClient(TransactionManager):
         try:
             try:
                 self.pdu_send(request)
-            except struct.error as exc:
+            except (struct.error, TypeError) as exc:
                 raise ValueError(
                     f"{self._where}, {_asked(request)}: a register holds integers from 0 to 65535, "
                     f"not all of {list(request.registers)}"
                 ) from exc
             if not (request.dev_id or self._numbered):
-                return request  # on a line, what is for everybody is answered by nobody
+                # On a line, what is for everybody is answered by nobody.
+                answer.cancel()
+                return request
             reply: ModbusPDU = await answer
         except asyncio.CancelledError:
             # The answer may be under way still: it is waited for, so that nobody's next request
@@ -448,6 +454,13 @@ class PymodbusClient(TransactionManager):
                 f"{self._where}: the answer to a write of {count} at address {address} confirms "
                 f"something else: {reply}"
             )
+
+
+def _as_bits(values: Sequence[int]) -> list[bool]:
+    for value in values:
+        if value not in {0, 1}:
+            raise ValueError(f"a coil is 0 or 1, not {value!r}")
+    return [bool(value) for value in values]
 
 
 def _asked(request: ModbusPDU) -> str:

@@ -23,12 +23,11 @@ _READ: Final[Mapping[str, int]] = MappingProxyType(
 )
 _WRITE_ONE: Final[Mapping[str, int]] = MappingProxyType({"coil": 5, "holding_register": 6})
 _WRITE_MANY: Final[Mapping[str, int]] = MappingProxyType({"coil": 15, "holding_register": 16})
-_ABOUT: Final = MappingProxyType(
-    {
-        function: MappingProxyType({"function_code": function, "function_name": name})
-        for function, name in FUNCTIONS.items()
-    }
-)
+# Plain dictionaries, because others are updated from them again and again; nobody changes them.
+_ABOUT: Final[Mapping[int, Mapping[str, Any]]] = {
+    function: {"function_code": function, "function_name": name}
+    for function, name in FUNCTIONS.items()
+}
 
 
 class Unit:
@@ -56,9 +55,11 @@ class Unit:
         self.single_writes = single_writes
         self._write_one = _WRITE_ONE if single_writes else _WRITE_MANY
         self._masks = True  # until the device says otherwise
-        self.operation: Mapping[str, Any] = MappingProxyType(
-            {**link.about, "network_protocol": "modbus", "unit_id": device_id}
-        )
+        self.operation: Mapping[str, Any] = {
+            **link.about,
+            "network_protocol": "modbus",
+            "unit_id": device_id,
+        }
 
     def __repr__(self) -> str:
         return f"<Unit {self.device_id} of {self.link.name}>"
