@@ -27,12 +27,12 @@ MEANINGS: Final = MappingProxyType(
         ExitCode.OK: "All is well, or the answer is yes.",
         ExitCode.FINDINGS: (
             "There are findings, or the answer is no: a check failed, a generated file is out of "
-            "date, a change is breaking, an event is unknown."
+            "date, a change is breaking, an event is unknown, a device refused."
         ),
         ExitCode.USAGE: "The command was called wrongly; nothing was done.",
         ExitCode.INVALID: (
-            "A catalog or the configuration is invalid, or an extra that the command needs is not "
-            "installed."
+            "A catalog, a schema or the configuration is invalid, or an extra that the command "
+            "needs is not installed."
         ),
         ExitCode.UNREACHABLE: "A file cannot be read or written, or a target cannot be reached.",
         ExitCode.TIMEOUT: "It took longer than it was allowed to.",

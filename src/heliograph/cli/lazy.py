@@ -26,7 +26,9 @@ _EXTRAS: Final = {
     "google": ("opentelemetry-proto", "cli,otel"),
     "grpc": ("grpcio", "cli,otel-grpc"),
     "opentelemetry": ("opentelemetry-proto", "cli,otel"),
+    "pymodbus": ("pymodbus", "cli,modbus"),
     "rich": ("rich", "cli"),
+    "serial": ("pyserial", "cli,modbus"),
     "yaml": ("PyYAML", "cli"),
 }
 
@@ -139,6 +141,8 @@ def _known(error: Exception) -> tuple[ExitCode, list[str]] | None:
     project = sys.modules.get("heliograph.cli.project")
     if project is not None and isinstance(error, project.ProjectError):
         return ExitCode.INVALID, str(error).splitlines()
+    if (known := _modbus(error)) is not None:
+        return known
     if isinstance(error, TimeoutError):
         return ExitCode.TIMEOUT, [str(error) or "timed out"]
     if isinstance(error, OSError):
@@ -155,3 +159,26 @@ def _faults(error: Exception) -> list[str] | None:
         return None
     located: Any = error
     return [str(fault) for fault in located.faults]
+
+
+def _modbus(error: Exception) -> tuple[ExitCode, list[str]] | None:
+    """What an error of a Modbus device or its schema means, again without importing any."""
+    errors: Any = sys.modules.get("heliograph.modboss.errors")
+    if errors is None or not isinstance(error, errors.ModbossError):
+        return None
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, errors.DeviceError):
+        if isinstance(error, TimeoutError):
+            return ExitCode.TIMEOUT, lines
+        # Whoever speaks over a link and finds it down has not got an answer, not even a refusal.
+        faults: Any = sys.modules.get("heliograph.modboss.faults")
+        unanswered = faults is not None and isinstance(error, faults.LinkError)
+        return ExitCode.UNREACHABLE if unanswered else ExitCode.FINDINGS, lines
+    if isinstance(error, (errors.WrongCountError, errors.DecodeError)):
+        return ExitCode.FINDINGS, lines
+    snapshot: Any = sys.modules.get("heliograph.modboss.snapshot")
+    if isinstance(error, errors.SchemaError) or (
+        snapshot is not None and isinstance(error, snapshot.SnapshotError)
+    ):
+        return ExitCode.INVALID, lines
+    return ExitCode.USAGE, lines

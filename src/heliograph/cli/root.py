@@ -21,6 +21,9 @@ _COMMANDS: Final = {
     "completion": LazyCommand(
         "heliograph.cli.completion:completion", "Print the completion script for a shell"
     ),
+    "modbus": LazyCommand(
+        "heliograph.cli.modbus:modbus", "Read, write and simulate Modbus devices"
+    ),
 }
 
 _EPILOG: Final = """\b

@@ -99,6 +99,8 @@ class VirtualDevice:
         """The rules of this device."""
         self.failures: deque[Exception] = deque(maxlen=100)
         """What scripts raised; the request was then refused with exception code 4."""
+        self.on_request: Callable[[Request], object] | None = None
+        """Called with each request as it comes, in the server's thread; must not block."""
         self._context = MappingProxyType(dict(context or {}))
         self._clock = clock
         self._began = clock()
@@ -394,6 +396,8 @@ class VirtualDevice:
 
     def _note(self, request: Request) -> None:
         self._requests.append(request)
+        if self.on_request is not None:
+            self.on_request(request)
         self._arrived.notify_all()
         waiting = []
         for waiter in self._waiters:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values as people write them: `21.5`, `0x1F`, `on`, `[1, 2]`, text; and scripts of values."""
+
+from __future__ import annotations
+
+import ast
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["assignments", "clock", "parse_script", "parse_value", "shown"]
+
+_WORDS: Final = {"true": True, "on": True, "false": False, "off": False, "null": None}
+
+
+def assignments(texts: Iterable[str], *, addresses: bool) -> list[tuple[str, str]]:
+    """Names and values of `NAME=VALUE`; an address may have `=` in it, so the last one counts.
+
+    Raises:
+        click.UsageError: One is not written so, or a name is there twice.
+    """
+    pairs: list[tuple[str, str]] = []
+    for text in texts:
+        name, equals, value = text.rpartition("=") if addresses else text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{text!r} is no assignment; write NAME=VALUE")
+        if any(name == other for other, _ in pairs):
+            raise click.UsageError(f"{name!r} is there twice; a write has one value of each")
+        pairs.append((name, value))
+    return pairs
+
+
+def parse_value(text: str) -> Any:
+    """A value; what is neither number, truth value nor JSON is text. Quotes make anything text."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return int(text, 0)
+    except ValueError:
+        pass
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def parse_script(text: str) -> Any:
+    """A value, or a script: `sine(20, 5, 60)`, `ramp(0, 100, 60)`, `steps(1, 2, 3)`.
+
+    Raises:
+        click.UsageError: A script has arguments that it cannot have.
+    """
+    from heliograph.modboss.virtual import ramp, sine, steps
+
+    scripts: dict[str, Callable[..., Any]] = {"ramp": ramp, "sine": sine, "steps": steps}
+    name, opening, rest = text.partition("(")
+    if name not in scripts or not opening or not rest.endswith(")"):
+        return parse_value(text)
+    try:
+        call = ast.parse(text, mode="eval").body
+        assert isinstance(call, ast.Call)  # it begins with a name and a bracket
+        positional = [ast.literal_eval(each) for each in call.args]
+        keywords = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        return scripts[name](*positional, **keywords)
+    except (SyntaxError, TypeError, ValueError, AssertionError) as error:
+        raise click.UsageError(f"{text!r} is no script: {error}") from None
+
+
+def shown(value: Any) -> str:
+    """A value in one line."""
+    from heliograph.plain import plain, rendered
+
+    return rendered(plain(value))
+
+
+def clock(at: float) -> str:
+    """The local time of day, to the millisecond."""
+    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1000):03}"
