@@ -95,6 +95,7 @@ def test_forms_that_a_modern_node_does_not_write_are_read(raw: bytes, term: Term
         (b"\x83t\xff\xff\xff\xffj", 7, "end inside"),
         (b"\x83t\x00\x00\x00\x02a\x01a\x01a\x01a\x02", 1, "same key twice"),
         (b"\x83t\x00\x00\x00\x02ja\x01ja\x02", 1, "same key twice"),
+        (b"\x83t\x00\x00\x00\x02w\x01aa\x01d\x00\x01aa\x02", 1, "same key twice"),
         (b"\x83k\xff\xffab", 6, "end inside"),
         (b"\x83l\x00\x00\x00\x00a\x01", 6, "without elements has a tail"),
         (b"\x83l\x00\x00\x00\x01a\x01", 8, "end inside"),

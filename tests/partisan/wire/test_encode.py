@@ -151,7 +151,10 @@ def test_what_is_too_deep_or_within_itself_is_an_error() -> None:
     assert decode(encode(nested(128))) == nested(128)
     endless: list[Term] = []
     endless.append(endless)
-    for term in (nested(129), endless, {1: endless}, ImproperList((nested(128),), 1)):
+    deep_map: Term = {}
+    for _ in range(128):
+        deep_map = {1: deep_map}
+    for term in (nested(129), endless, {1: endless}, deep_map, ImproperList((nested(128),), 1)):
         with pytest.raises(EncodeError, match="deeper than 128"):
             encode(term)
     with pytest.raises(EncodeError, match="deeper than 128"):

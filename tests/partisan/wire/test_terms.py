@@ -47,13 +47,16 @@ def test_a_bit_string_has_no_bits_beyond_its_own() -> None:
 
 def test_a_term_map_tells_keys_apart_as_erlang_does() -> None:
     pairs: list[tuple[Term, Term]] = [
-        (1, "integer"), (1.0, "float"), (True, "true"), ([1], "list"), ({1: []}, "map"),
+        (1, Atom("integer")), (1.0, Atom("float")), (True, Atom("true")), ([1], Atom("list")),
+        ({1: []}, Atom("map")),
     ]  # fmt: skip
     term = TermMap(pairs)
 
     assert [term[key] for key, _ in pairs] == [value for _, value in pairs]
     assert list(term) == [key for key, _ in pairs]
     assert list(term.items()) == pairs
+    assert ([1], Atom("list")) in term.items()
+    assert (1, Atom("true")) not in term.items()
     assert len(term) == 5
     assert [] not in term
     assert repr(TermMap([([], 1)])) == "TermMap([([], 1)])"

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from itertools import repeat
 from math import inf, isfinite
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, though its name does not say so
@@ -253,15 +254,6 @@ def _old_float(data: bytes, pos: int) -> float:
     return number
 
 
-def _map(keys: list[Term], values: list[Term], pos: int) -> Term:
-    if len(keys) > _COLLISIONS_ALLOWED:
-        _collide(keys, pos)
-    try:
-        return term_map(list(zip(keys, values, strict=True)))
-    except ValueError as error:
-        raise DecodeError(str(error), pos) from None
-
-
 def _collide(keys: list[Term], pos: int) -> None:
     """Refuse keys with one and the same hash: Python's integers let anyone choose them so.
 
@@ -298,14 +290,14 @@ def _reader(limits: Limits, *, counts: bool = True) -> Read:
         if tag == SMALL_TUPLE:
             amount = data[pos + 1]
             after = pos + 2
+        elif tag == MAP:
+            return read_map(data, pos, room)
         elif tag == LIST:
             amount = _u32(data, pos + 1)[0]
             after = pos + 5
         elif tag == BINARY:
             after = pos + 5 + _u32(data, pos + 1)[0]
             return data[pos + 5 : after], after
-        elif tag == MAP:
-            return read_map(data, pos, room)
         elif tag == LARGE_TUPLE:
             amount = _u32(data, pos + 1)[0]
             after = pos + 5
@@ -323,15 +315,19 @@ def _reader(limits: Limits, *, counts: bool = True) -> Read:
             if counts:
                 take(amount, pos)
             pos = after
-            for _ in range(amount):
+            for _ in repeat(None, amount):
                 inner = data[pos]
                 if inner == ATOM:
-                    after = pos + 3 + (data[pos + 1] << 8) + data[pos + 2]
+                    after = pos + 3 + data[pos + 2]  # longer ones are not found below
                 elif inner == SMALL_ATOM_UTF8:
                     after = pos + 2 + data[pos + 1]
                 elif inner == SMALL_INTEGER:
                     add(data[pos + 1])
                     pos += 2
+                    continue
+                elif inner == MAP:
+                    element, pos = read_map(data, pos, room)
+                    add(element)
                     continue
                 else:
                     element, pos = read(data, pos, room)
@@ -369,29 +365,57 @@ def _reader(limits: Limits, *, counts: bool = True) -> Read:
         if counts:
             take(2 * amount, start)
         pos = start + 5
-        terms: list[Term] = []
-        add = terms.append
-        for _ in range(2 * amount):
+        term: dict[Term, Term] = {}
+        for number in range(amount):
             inner = data[pos]
             if inner == ATOM:
-                after = pos + 3 + (data[pos + 1] << 8) + data[pos + 2]
+                after = pos + 3 + data[pos + 2]
             elif inner == SMALL_ATOM_UTF8:
                 after = pos + 2 + data[pos + 1]
+            else:
+                # Other keys may be equal in Python only, or collide.
+                return read_any_map(data, pos, room, start, term, amount - number)
+            try:
+                key = atoms[data[pos:after]]
+            except KeyError:
+                key, after = _atom(data, pos)
+            inner = data[after]
+            if inner == ATOM:
+                pos = after + 3 + data[after + 2]
+            elif inner == SMALL_ATOM_UTF8:
+                pos = after + 2 + data[after + 1]
             elif inner == SMALL_INTEGER:
-                add(data[pos + 1])
-                pos += 2
+                term[key] = data[after + 1]
+                pos = after + 2
+                continue
+            elif inner == MAP:
+                term[key], pos = read_map(data, after, room)
                 continue
             else:
-                term, pos = read(data, pos, room)
-                add(term)
+                term[key], pos = read(data, after, room)
                 continue
             try:
-                add(atoms[data[pos:after]])
-                pos = after
+                term[key] = atoms[data[after:pos]]
             except KeyError:
-                term, pos = _atom(data, pos)
-                add(term)
-        return _map(terms[::2], terms[1::2], start), pos
+                term[key], pos = _atom(data, after)
+        if len(term) != amount:
+            raise DecodeError("a map has the same key twice", start)
+        return term, pos
+
+    def read_any_map(
+        data: bytes, pos: int, room: int, start: int, begun: dict[Term, Term], amount: int
+    ) -> tuple[Term, int]:
+        pairs = [*begun.items()]
+        for _ in repeat(None, amount):
+            key, pos = read(data, pos, room)
+            value, pos = read(data, pos, room)
+            pairs.append((key, value))
+        if len(pairs) > _COLLISIONS_ALLOWED:
+            _collide([key for key, _ in pairs], start)
+        try:
+            return term_map(pairs), pos
+        except ValueError as error:
+            raise DecodeError(str(error), start) from None
 
     def read_leaf(data: bytes, pos: int, tag: int) -> tuple[Term, int]:
         if tag in _ATOM_TAGS:

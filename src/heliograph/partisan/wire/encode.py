@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from math import isfinite
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, though its name does not say so
@@ -26,6 +25,7 @@ from heliograph.partisan.wire.terms import (
     Pid,
     Port,
     Reference,
+    TermMap,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ _KEPT: Final = 4096
 
 _FORWARD: Final = b"\x83h\x03w\x0fforward_message"
 _BYTES: Final = tuple([bytes([97, number]) for number in range(256)])
+_TRUE: Final = b"w\x04true"
+_FALSE: Final = b"w\x05false"
 _TUPLES: Final = tuple([bytes([104, size]) for size in range(256)])
+_BINARIES: Final = tuple([bytes([109, 0, 0, 0, size]) for size in range(256)])
+_LISTS: Final = tuple([bytes([108, 0, 0, 0, size]) for size in range(256)])
+_MAPS: Final = tuple([bytes([116, 0, 0, 0, size]) for size in range(256)])
 
 _tag_u16: Final = Struct(">BH").pack
 _tag_u32: Final = Struct(">BI").pack
@@ -127,6 +132,9 @@ def _write(term: Any, add: Add, room: int) -> None:
     # Exact types first: they are nearly all there is. What derives from them comes last.
     kind = type(term)
     elements: Iterable[Any]
+    if kind is dict or kind is TermMap:
+        _write_map(term, add, room)
+        return
     if kind is tuple:
         size = len(term)
         add(_TUPLES[size] if size < 256 else _tag_u32(105, size))
@@ -140,42 +148,17 @@ def _write(term: Any, add: Add, room: int) -> None:
             add(_tag_u16(107, size))
             add(bytes(term))
             return
-        add(_tag_u32(108, size))
+        add(_LISTS[size] if size < 256 else _tag_u32(108, size))
         elements = term
-    elif kind is dict:
-        add(_tag_u32(116, len(term)))
-        elements = chain.from_iterable(term.items())
-    elif kind is Atom:
-        add(_atom(term))
-        return
-    elif kind is int:
-        _write_integer(term, add)
-        return
-    elif kind is bytes:
-        _write_binary(term, add)
-        return
-    elif kind is bool:
-        add(b"w\x04true" if term else b"w\x05false")
-        return
-    elif kind is float:
-        if not isfinite(term):
-            raise EncodeError(f"Erlang has no float for {term}")
-        add(_tag_double(70, term))
-        return
     elif kind is ImproperList:
         add(_tag_u32(108, len(term.elements)))
         elements = (*term.elements, term.tail)
-    elif isinstance(term, Mapping):
-        add(_tag_u32(116, len(term)))
-        elements = chain.from_iterable(term.items())
     else:
-        _write_rare(term, add, room)
+        _write_leaf(term, kind, add, room)
         return
 
     if not room:
-        raise EncodeError(
-            f"terms are nested deeper than {DEFAULT_LIMITS.depth} levels, perhaps within themselves"
-        )
+        raise _too_deep()
     room -= 1
     for each in elements:
         inner = type(each)
@@ -186,10 +169,67 @@ def _write(term: Any, add: Add, room: int) -> None:
                 add(_atom(each))
         elif inner is int and 0 <= each < 256:
             add(_BYTES[each])
+        elif inner is bytes and len(each) < 256:
+            add(_BINARIES[len(each)])
+            add(each)
+        elif inner is dict:
+            _write_map(each, add, room)
         else:
             _write(each, add, room)
     if kind is list:
         add(b"j")
+
+
+def _write_map(term: Mapping[Any, Any], add: Add, room: int) -> None:
+    if not room:
+        raise _too_deep()
+    room -= 1
+    size = len(term)
+    add(_MAPS[size] if size < 256 else _tag_u32(116, size))
+    for key, value in term.items():
+        if type(key) is Atom:
+            try:
+                add(_ATOMS[key])
+            except KeyError:
+                add(_atom(key))
+        else:
+            _write(key, add, room)
+        inner = type(value)
+        if inner is bool:
+            add(_TRUE if value else _FALSE)
+        elif inner is int and 0 <= value < 256:
+            add(_BYTES[value])
+        elif inner is Atom:
+            add(_ATOMS.get(value) or _atom(value))
+        elif inner is dict:
+            _write_map(value, add, room)
+        else:
+            _write(value, add, room)
+
+
+def _write_leaf(term: Any, kind: type, add: Add, room: int) -> None:
+    if kind is Atom:
+        add(_atom(term))
+    elif kind is int:
+        _write_integer(term, add)
+    elif kind is bytes:
+        _write_binary(term, add)
+    elif kind is bool:
+        add(_TRUE if term else _FALSE)
+    elif kind is float:
+        if not isfinite(term):
+            raise EncodeError(f"Erlang has no float for {term}")
+        add(_tag_double(70, term))
+    elif isinstance(term, Mapping):
+        _write_map(term, add, room)
+    else:
+        _write_rare(term, add, room)
+
+
+def _too_deep() -> EncodeError:
+    return EncodeError(
+        f"terms are nested deeper than {DEFAULT_LIMITS.depth} levels, perhaps within themselves"
+    )
 
 
 def _is_string(term: list[object]) -> bool:

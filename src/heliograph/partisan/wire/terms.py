@@ -20,7 +20,7 @@ that whoever sends says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
@@ -182,11 +182,29 @@ class TermMap(Mapping[Term, Term]):
     def __repr__(self) -> str:
         return f"TermMap({list(self._pairs.values())!r})"
 
+    def items(self) -> ItemsView[Term, Term]:
+        """Return the pairs, in their order."""
+        return _Items(self)
+
     def exact(self) -> bytes:
         """Return what the function `exact` returns for it, made once."""
         if self._exact is None:
             self._exact = _spelled_map([(k, exact(v)) for k, (_, v) in self._pairs.items()])
         return self._exact
+
+
+class _Items(ItemsView[Term, Term]):
+    """Pairs as they are held, so that no key need be found again."""
+
+    __slots__ = ()
+
+    _mapping: TermMap
+
+    def __iter__(self) -> Iterator[tuple[Term, Term]]:
+        return iter(self._mapping._pairs.values())
+
+    def __contains__(self, item: object) -> bool:
+        return any(same(item, pair) for pair in self)
 
 
 def exact(term: Term) -> bytes:
