@@ -37,7 +37,7 @@ from heliograph.partisan.wire import (
     decode,
     encode,
 )
-from heliograph.partisan.wire.messages import ClientHello
+from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
     import random
@@ -137,6 +137,11 @@ class Driver:
         self.failures: dict[str, object] = {}
         self._empty: Any = None
         self._stopping = False
+
+    @property
+    def dialling(self) -> int:
+        """Dials under way: until the peer's hello."""
+        return len(self._greeting)
 
     # -- Life -------------------------------------------------------------------------------------
 
@@ -466,6 +471,24 @@ class Driver:
             if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
                 self._teller.read_large(link, data)
             self._receiver.frame(link, data)
+
+    def link_held(self, link: Link) -> None:
+        """Keep a connection alive that is not read now, because an inbox is full.
+
+        Its peer's pings are not seen meanwhile, and would time out. It sends none as long as it
+        hears of us, and ours are answered when the connection is read again.
+        """
+        self._loop.call_at(
+            self.now() + self._config.idle_timeout // 3, partial(self._keep_alive, link)
+        )
+
+    def _keep_alive(self, link: Link) -> None:
+        if link.held and link.number in self._live:
+            now = self.now()
+            self.core.touch(link.number, now)
+            ping = Ping(self.name, self.core.reference(), time.time_ns() // 1_000_000)
+            link.write(framed(encode(ping.term())))
+            self.link_held(link)
 
     def link_lost(self, link: Link, count: int) -> None:
         """Frames were not written before the connection was gone."""

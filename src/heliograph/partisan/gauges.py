@@ -111,7 +111,7 @@ class Gauges:
             dict(connections),
             queues,
             len(driver.core.remote),
-            len(driver.dials),
+            driver.dialling,
             len(links),
             driver.opened,
         )

@@ -47,8 +47,6 @@ class Limits:
         connections_per_address: Connections accepted at a time from one address.
         handshake: Seconds a dialling peer may take until its hello, and a dialled one until its.
         unsent: Bytes that wait in one connection before senders wait.
-        unacknowledged: Messages that wait for a peer's acknowledgement on one channel before
-            senders wait.
         inbox: Messages an inbox holds unless it is told otherwise.
         events: Membership events that wait in one stream; older ones are dropped, and counted.
         closing: Seconds that leaving the node may take.
@@ -58,8 +56,7 @@ class Limits:
     connections: int = 4096
     connections_per_address: int = 1024
     handshake: float = 5.0
-    unsent: int = 1024 * 1024
-    unacknowledged: int = 50_000
+    unsent: int = 256 * 1024
     inbox: int = 10_000
     events: int = 1000
     closing: float = 5.0

@@ -77,6 +77,9 @@ class LinkOwner(Protocol):
     def link_closed(self, link: Link, failure: BaseException | None) -> None:
         """The transport is gone; None if it was closed by either side in good order."""
 
+    def link_held(self, link: Link) -> None:
+        """The link reads no more until an inbox has room; it is `held` meanwhile."""
+
     def link_lost(self, link: Link, count: int) -> None:
         """So many frames were not written before the transport was gone."""
 
@@ -380,6 +383,8 @@ class Link(asyncio.BufferedProtocol):
     def hold_for(self, inbox: Inbox) -> None:
         """Read no more until an inbox has room again."""
         if inbox not in self._held_for:
+            if not self._held_for:
+                self.owner.link_held(self)
             self._held_for.add(inbox)
 
             def let_go() -> None:

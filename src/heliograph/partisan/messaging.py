@@ -403,7 +403,7 @@ def _key(key: Any) -> int | None:
 
 def _text(to: Term) -> str:
     whom = target(to)
-    return "" if whom is None else whom.id
+    return "" if whom is None else str(whom.id)
 
 
 def _carrier(pairs: dict[Any, Any]) -> dict[str, str]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.processes import Monitor
     from heliograph.partisan.protocol.core import NodeCore
     from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.sending import Route
     from heliograph.partisan.tls import Tls
     from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
     from heliograph.poller import Poller
@@ -163,6 +164,8 @@ class Node:
         self._trace = trace
         self._entered = False
         self._tasks: TaskGroup
+        self._table: dict[str, dict[str | None, Route]] = {}
+        self._plain: dict[str, dict[int, bytes]] = {}
 
     # -- Life -------------------------------------------------------------------------------------
 
@@ -270,16 +273,19 @@ class Node:
             found = await resolve(address)
         except OSError as error:
             raise JoinError(f"cannot join {name} at {address}: {error}") from error
-        with self.changes() as changes, anyio.move_on_after(seconds):
-            self._driver.do(inputs.Join(atom, found))
-            while not self._joined(atom, until):
-                await anext(changes)
-            return
-        why = self._driver.failures.get(name) or "it does not answer"
+        why: object = None
+        try:
+            with self.changes() as changes, anyio.move_on_after(seconds):
+                self._driver.do(inputs.Join(atom, found))
+                while not self._joined(atom, until):
+                    await anext(changes)
+                return
+            why = self._driver.failures.get(name) or "it does not answer"
+        finally:
+            if atom in core.peers and not core.members.named(atom):
+                self._driver.do(inputs.Leave(atom))
         if why in {"protocol_error", "closed", "timeout"}:
             why = f"it is another node than {name}, or speaks another protocol ({why})"
-        if not core.members.named(atom):
-            self._driver.do(inputs.Leave(atom))
         raise JoinError(f"{self.name} could not join {name} at {address} in {seconds:g} s: {why}")
 
     def _joined(self, name: Atom, until: ChangeKind) -> bool:

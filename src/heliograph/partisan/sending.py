@@ -231,4 +231,6 @@ class Routes:
             return
         link = route.lane_links[lane % len(route.lane_links)]
         for number, tail in messages:
+            if link.full:
+                return  # they come again; what is written now waits for the peer anyway
             self.write_acked(route, link, number, tail)
