@@ -246,6 +246,7 @@ def test_the_caller_gets_the_last_error_itself_with_a_note_of_what_was_read() ->
         "reading 2 x holding_register from address 0 ('power', 'target'), attempt 2 of 2"
     ]
     assert not hasattr(errors[0], "__notes__")
+    assert raised.value.__context__ is None
 
 
 def test_an_error_that_is_raised_again_and_again_is_noted_once() -> None:
@@ -491,6 +492,21 @@ def test_no_pause_is_no_sleep() -> None:
     policy = RetryPolicy(first_pause=0, sleep=fails(AssertionError()))
 
     assert read(Boiler, "power", failing(2), retry=policy) == 0
+
+
+def test_an_operation_can_be_left_during_a_pause() -> None:
+    policy = RetryPolicy(sleep=fails(KeyboardInterrupt()))
+
+    with capture() as captured, pytest.raises(KeyboardInterrupt):
+        read(Boiler, "power", failing(1), retry=policy)
+
+    assert outcomes(captured) == [
+        "read.start",
+        "read_callback.start",
+        "read_callback.stop",
+        "read.exception",
+    ]
+    assert captured[-1].metadata["kind"] == "exit"
 
 
 def test_pauses_are_real_by_default() -> None:

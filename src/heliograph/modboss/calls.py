@@ -3,7 +3,7 @@
 
 What the operations do is written once, as generators that do no I/O. They yield effects: a tuple is
 the arguments of the read or write function, a number the seconds to wait. A driver carries them
-out, and sends in what the function returned or throws in what it raised; see `operations`.
+out, and sends in what the function returned, or what it raised as `Raised`; see `operations`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,25 @@ if TYPE_CHECKING:
     from heliograph.modboss.plan import Batch
     from heliograph.modboss.retrying import RetryPolicy
 
-__all__ = ["Calls", "Effect", "Origin", "Steps", "annotate"]
+__all__ = ["Calls", "Effect", "Origin", "Raised", "Steps", "annotate"]
 
 Effect: TypeAlias = "tuple[ObjectType, int, Any] | float"
 Steps: TypeAlias = Generator[Effect, Any, Any]
+
+
+class Raised:
+    """What is sent in where there is no reply: the exception that came in its place."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error: BaseException | None = error
+
+    def take(self) -> BaseException:
+        """Give the exception away, once: kept, it would be part of a cycle with its traceback."""
+        error, self._error = self._error, None
+        assert error is not None, "who gets it sends it on"
+        return error
 
 
 class Origin(Protocol):
@@ -108,6 +123,8 @@ class Calls:
             with span(given) as call:
                 try:
                     reply = yield request
+                    if type(reply) is Raised:
+                        raise reply.take()
                 except DeviceError as error:
                     failure = error
                     if span.stop.handlers:
@@ -126,7 +143,9 @@ class Calls:
                 break
             pause = 0.0 if policy is None else policy.pause(attempt)
             if pause:
-                yield pause
+                waited = yield pause
+                if type(waited) is Raised:
+                    raise waited.take()
         try:
             verb = "writing" if span is WRITE_CALLBACK else "reading"
             annotate(

@@ -8,8 +8,10 @@ them: for plain functions, and for coroutine functions.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
 
+from heliograph.modboss.calls import Raised
 from heliograph.modboss.reading import reading
 from heliograph.modboss.writing import encoding, writing
 from heliograph.spans import EMPTY
@@ -354,6 +356,7 @@ class Abandoned(BaseException):
 
 def _drive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy | None) -> Any:
     """Carry out what an operation asks for."""
+    reply: Any
     try:
         effect = steps.send(None)
         while True:
@@ -365,15 +368,15 @@ def _drive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy | None
                 else:
                     reply = _sleep(retry, time.sleep)(effect)
             except BaseException as error:  # noqa: BLE001 - the operation decides
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(reply)
+                reply = Raised(error)
+            effect = steps.send(reply)
     except StopIteration as ended:
         return ended.value
 
 
 async def _adrive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy | None) -> Any:
     """Carry out what an operation asks for, and await it."""
+    reply: Any
     try:
         effect = steps.send(None)
         while True:
@@ -392,16 +395,14 @@ async def _adrive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy
                     reply = _sleep(retry, sleep)(effect)
                     if reply is not None:
                         reply = await reply
-            except GeneratorExit as error:
+            except GeneratorExit:
                 # The coroutine is closed: nobody will see a result, but the spans must end.
-                try:
+                with suppress(Abandoned):
                     steps.throw(Abandoned("the operation's coroutine was closed"))
-                except Abandoned:
-                    raise error from None
+                raise
             except BaseException as error:  # noqa: BLE001 - the operation decides
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(reply)
+                reply = Raised(error)
+            effect = steps.send(reply)
     except StopIteration as ended:
         return ended.value
 
