@@ -14,7 +14,8 @@ space := $() $()
 FULLY_COVERED := \
     src/heliograph/*.py \
     src/heliograph/catalog/** \
-    src/heliograph/metrics/**
+    src/heliograph/metrics/** \
+    src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.
 FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_reference; \
@@ -85,7 +86,7 @@ generated-check: $(DEV) ## fail where a generated file differs from its catalog,
 docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
 	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
 
-bench: $(DEV) ## the ratio tables
+bench: $(DEV) $(VENV)/.rivals ## the ratio tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
 demo: $(VENV)/.demo ## the best the project can show
@@ -111,6 +112,10 @@ $(DEV): $(BASE)
 	@echo "Installing the pinned dependencies into $(VENV)"
 	@$(PIP) install $(PINS) --no-build-isolation -e '.[all]' --group dev
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.rivals: $(DEV)
+	@$(PIP) install $(PINS) --group rivals
+	@touch $@
 
 $(VENV)/.demo: $(BASE)
 	@$(PIP) install $(PINS) --no-build-isolation -e '.[$(DEMO_EXTRAS)]'
