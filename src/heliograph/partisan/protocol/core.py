@@ -68,7 +68,7 @@ from heliograph.partisan.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from random import Random
 
     from heliograph.partisan.protocol.effects import Effect
@@ -112,6 +112,7 @@ class NodeCore:
         random: For tokens, references and waits.
         state: What `Persist` said last in a former life; None starts a cluster of one.
         system_offset: The time of day, in nanoseconds since 1970, when `now` is 0.
+        parse: Reads a membership state; it may remember those that come again.
 
     Raises:
         StateError: `state` is not what `Persist` says.
@@ -138,6 +139,7 @@ class NodeCore:
         random: Random,
         state: Term = None,
         system_offset: int = 0,
+        parse: Callable[[Term], MembershipState] | None = None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -145,6 +147,7 @@ class NodeCore:
         self._random = random
         self._system_offset = system_offset
         self.identity = new_identity(random.randbytes)
+        self._parse = self._read if parse is None else parse
         self.members = EMPTY_SET if state is None else self._parse(state).members
         self.peers: dict[Atom, Peer] = {}
         self.connections: dict[int, Connection] = {}
@@ -172,6 +175,16 @@ class NodeCore:
     def route(self, peer: Atom, channel: Atom) -> tuple[int, ...]:
         """Return the connections that data may go by: of the channel, or else the default one."""
         return self.routes.get((peer, channel)) or self.routes.get((peer, UNDEFINED), ())
+
+    def lanes(self, peer: Atom, channel: Atom) -> int:
+        """Return among how many lanes the partition keys of a channel are dealt out.
+
+        That is its parallelism. If the peer has changed that, the former number holds until all
+        messages are acknowledged, lest messages of one key overtake each other.
+        """
+        known = self.peers[peer]
+        wanted = known.parallelism(channel) or known.parallelism(UNDEFINED)
+        return self.delivery.lanes(peer, channel, wanted)
 
     def lane_route(self, peer: Atom, channel: Atom) -> tuple[int, ...]:
         """Return the connections that messages to be acknowledged may go by.
@@ -320,8 +333,8 @@ class NodeCore:
             if key is None:
                 key = self._random.randrange(len(connections))
             return [Write(connections[key % len(connections)], Forward(send.target, send.message))]
-        peer = self._member(name)
-        lanes = peer.parallelism(channel) or peer.parallelism(UNDEFINED)
+        self._member(name)
+        lanes = self.lanes(name, channel)
         key = send.partition_key
         lane = self._random.randrange(lanes) if key is None else key % lanes
         stream = self.delivery.outgoing(name, channel, lane)
@@ -490,7 +503,7 @@ class NodeCore:
 
     # --- membership ---
 
-    def _parse(self, state: Term) -> MembershipState:
+    def _read(self, state: Term) -> MembershipState:
         config = self.config
         return MembershipState.parse(state, entries=config.members, tokens=config.tokens)
 
@@ -557,10 +570,10 @@ class NodeCore:
                 peer = self.peers[name] = Peer(specs[-1], self.config)
             if peer.spec not in specs:
                 peer.spec = specs[-1]
-            if not peer.joining:
-                peer.addresses = tuple(
-                    dict.fromkeys(at for each in specs for at in each.listen_addrs)
-                )
+            known = [at for each in specs for at in each.listen_addrs]
+            if peer.joining:  # where the application expects it, before where others do
+                known = [*peer.addresses, *known]
+            peer.addresses = tuple(dict.fromkeys(known))
             if name not in self._told:
                 self._told[name] = peer.spec
                 effects.append(PeerJoined(peer.spec))
@@ -596,7 +609,10 @@ class NodeCore:
 
     def _gossip(self, members: OrSet) -> list[Effect]:
         """Send a membership to all that are members now."""
-        state = MembershipState(self.identity.actor, members).term()
+        if members is self.members:
+            state = self.state()
+        else:
+            state = MembershipState(self.identity.actor, members).term()
         message = Gossip(self.spec, state)
         effects: list[Effect] = []
         for name in self._told:

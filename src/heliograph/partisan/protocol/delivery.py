@@ -58,7 +58,7 @@ class DeliveryConfig:
     incoming_streams: int = 4_096
     """Streams remembered of one peer, beyond which those of a former run go; our choice."""
     incoming_sources: int = 4_096
-    """Peers of which streams are remembered; our choice, above the largest full mesh."""
+    """Peers whose streams are remembered, beyond which those that have left go; our choice."""
 
 
 class Verdict(IntEnum):
@@ -340,9 +340,11 @@ class Delivery(Generic[T]):
     __slots__ = (
         "_by_key",
         "_config",
+        "_departed",
         "_due",
         "_identity",
         "_incoming",
+        "_lane_counts",
         "_lanes",
         "_next_stream",
         "_runs",
@@ -356,10 +358,12 @@ class Delivery(Generic[T]):
         self._config = config if config is not None else DeliveryConfig()
         self._next_stream = 1
         self._lanes: dict[tuple[Atom, Atom, int], OutgoingStream[T]] = {}
+        self._lane_counts: dict[tuple[Atom, Atom], int] = {}
         self._by_key: dict[int, OutgoingStream[T]] = {}
         self._runs: dict[Atom, int | None] = {}  # peers met, and which run of our kind each is
         self._incoming: dict[int, IncomingStream[T]] = {}
         self._sources: dict[Atom, list[int]] = {}
+        self._departed: dict[Atom, None] = {}  # sources that have left, in order
         self._due: dict[int, IncomingStream[T]] = {}
         self.undelivered: dict[tuple[Atom, Atom], int] = {}
         self.undelivered_bytes: dict[tuple[Atom, Atom], int] = {}
@@ -377,6 +381,17 @@ class Delivery(Generic[T]):
             stream.cumulative = self._runs.get(peer) is not None
             self._by_key[stream_key(stream.base)] = stream
         return stream
+
+    def lanes(self, peer: Atom, channel: Atom, wanted: int) -> int:
+        """Return how many lanes a channel has: as wanted, once those it had are empty."""
+        key = (peer, channel)
+        lanes = self._lane_counts.get(key)
+        if lanes != wanted and (
+            lanes is None
+            or not any(len(stream) for stream in self.streams_to(peer) if stream.channel == channel)
+        ):
+            lanes = self._lane_counts[key] = wanted
+        return lanes
 
     def streams(self) -> Iterator[OutgoingStream[T]]:
         """Yield the streams to all peers."""
@@ -415,12 +430,16 @@ class Delivery(Generic[T]):
         return self._runs.get(peer)
 
     def forget(self, peer: Atom) -> dict[Atom, list[T]]:
-        """Drop all that is kept of a peer that has left.
+        """Drop what waits for a peer that has left, and return it by channel.
 
-        Returns what could not be delivered to it, by channel.
+        What came of the peer is remembered: should it come back in the same run, it goes on where it
+        was, unless room is needed for others.
         """
         self._runs.pop(peer, None)
         lost: dict[Atom, list[T]] = {}
+        self._lane_counts = {
+            key: count for key, count in self._lane_counts.items() if key[0] != peer
+        }
         for stream in self.streams_to(peer):
             del self._lanes[stream.peer, stream.channel, stream.lane]
             del self._by_key[stream_key(stream.base)]
@@ -431,9 +450,8 @@ class Delivery(Generic[T]):
                 key = (peer, stream.channel)
                 self.undelivered[key] = self.undelivered.get(key, 0) + len(payloads)
                 self.undelivered_bytes[key] = self.undelivered_bytes.get(key, 0) + size
-        for key_ in self._sources.pop(peer, ()):
-            self._incoming.pop(key_, None)
-            self._due.pop(key_, None)
+        if peer in self._sources:
+            self._departed[peer] = None
         return lost
 
     # --- receiving ---
@@ -481,17 +499,29 @@ class Delivery(Generic[T]):
     def _room_for(self, source: Atom, key: int) -> bool:
         keys = self._sources.get(source)
         if keys is None:
-            if len(self._sources) >= self._config.incoming_sources:
+            if len(self._sources) >= self._config.incoming_sources and not self._make_room():
                 return False
             keys = self._sources[source] = []
+        self._departed.pop(source, None)
         if len(keys) >= self._config.incoming_streams:
             former = next((each for each in keys if run_of(each) != run_of(key)), None)
             if former is None:
                 return False
             keys.remove(former)
-            self._incoming.pop(former, None)
+            del self._incoming[former]
             self._due.pop(former, None)
         keys.append(key)
+        return True
+
+    def _make_room(self) -> bool:
+        """Forget the peer that departed first, if any has."""
+        departed = next(iter(self._departed), None)
+        if departed is None:
+            return False
+        del self._departed[departed]
+        for key in self._sources.pop(departed):
+            del self._incoming[key]
+            self._due.pop(key, None)
         return True
 
     def _new_base(self) -> int:

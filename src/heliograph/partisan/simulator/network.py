@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from heliograph.partisan.errors import PartisanError
-from heliograph.partisan.protocol import NodeCore, ProtocolConfig, inputs
+from heliograph.partisan.protocol import MembershipState, NodeCore, ProtocolConfig, inputs
 from heliograph.partisan.protocol.effects import (
     CancelTimer,
     Deliver,
@@ -43,6 +43,7 @@ __all__ = ["Network", "SimulatedNode", "Weather"]
 
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
+_STATES: Final = 1_000  # membership states remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ class Network:
         self._order = count()
         self._groups: dict[Atom, int] = {}
         self._trace = sha256()
+        self._parsed: dict[int, tuple[Term, MembershipState]] = {}
 
     # --- what tests do ---
 
@@ -162,6 +164,7 @@ class Network:
             config=self.config,
             random=random.Random(self.chance.getrandbits(64)),  # noqa: S311 - it simulates
             state=node.persisted if remember else None,
+            parse=self._parse,
         )
         self._handle(node, inputs.Start())
         return node
@@ -277,6 +280,15 @@ class Network:
                     node.left += 1
                 case _:
                     self._note(node.name, type(effect).__name__)
+
+    def _parse(self, state: Term) -> MembershipState:
+        """Read a state, once for all that get the very same term: there are no bytes here."""
+        known = self._parsed.get(id(state))
+        if known is None:
+            if len(self._parsed) == _STATES:
+                self._parsed.clear()
+            known = self._parsed[id(state)] = (state, MembershipState.parse(state))
+        return known[1]
 
     def _timer(
         self, node: SimulatedNode, life: int, key: inputs.TimerKey, at: int
