@@ -75,12 +75,16 @@ __all__ = [
     "IHave",
     "IgnoredIHave",
     "Join",
+    "KeepSubscription",
     "Message",
     "Monitor",
     "Neighbor",
     "NeighborAccepted",
     "NeighborRejected",
+    "NeighborRejectedPlainly",
     "NeighborRequest",
+    "Optimization",
+    "OptimizationReply",
     "Padded",
     "Ping",
     "Pong",
@@ -88,6 +92,8 @@ __all__ = [
     "RawRelay",
     "Relay",
     "RemoveSubscription",
+    "Replace",
+    "ReplaceReply",
     "ReplaceSubscription",
     "Reply",
     "RpcCall",
@@ -96,6 +102,8 @@ __all__ = [
     "Shuffle",
     "ShuffleReply",
     "State",
+    "Switch",
+    "SwitchReply",
     "Unknown",
     "parse",
     "parse_forward",
@@ -431,6 +439,13 @@ class BootstrapRemoveSubscription(Message):
     spec: NodeSpec
 
 
+@message(Where.STRATEGY, "keep_subscription")
+class KeepSubscription(Message):
+    """The sender has taken the receiver into its view (version 2)."""
+
+    spec: NodeSpec
+
+
 @message(Where.STRATEGY, "replace_subscription")
 class ReplaceSubscription(Message):
     """A node leaves; another takes its place (version 2)."""
@@ -509,6 +524,13 @@ class NeighborRejected(Message):
     exchange: tuple[NodeSpec, ...]
 
 
+@message(Where.CONNECTION, "neighbor_rejected")
+class NeighborRejectedPlainly(Message):
+    """It may not; as the original says to requests of low priority, and never understands."""
+
+    spec: NodeSpec
+
+
 @message(Where.CONNECTION, "shuffle")
 class Shuffle(Message):
     """Nodes that the sender knows, for some that the receiver knows; passed on at random."""
@@ -524,6 +546,75 @@ class ShuffleReply(Message):
 
     exchange: tuple[NodeSpec, ...]
     sender: NodeSpec
+
+
+# -- Partial views: X-BOT --------------------------------------------------------------------------
+
+
+@message(Where.CONNECTION, "optimization")
+class Optimization(Message):
+    """The initiator would rather have the candidate, its receiver, than the old neighbour."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
+
+
+@message(Where.CONNECTION, "optimization_reply")
+class OptimizationReply(Message):
+    """Whether the candidate is the initiator's neighbour now."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
+
+
+@message(Where.CONNECTION, "replace")
+class Replace(Message):
+    """The candidate would give its receiver up, if that one took the old neighbour."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
+
+
+@message(Where.CONNECTION, "replace_reply")
+class ReplaceReply(Message):
+    """Whether it has."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
+
+
+@message(Where.CONNECTION, "switch")
+class Switch(Message):
+    """The node to be given up would have the old neighbour, its receiver, for its own."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
+
+
+@message(Where.CONNECTION, "switch_reply")
+class SwitchReply(Message):
+    """Whether it has it."""
+
+    flag: Term
+    old: NodeSpec
+    initiator: NodeSpec
+    candidate: NodeSpec
+    disconnected: NodeSpec | None
 
 
 # -- From terms ------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ FORWARD: Final = Atom("forward_message")
 STRATEGY: Final = Atom("membership_strategy")
 _CAST: Final = Atom("$gen_cast")
 _CALL: Final = Atom("$gen_call")
+_UNDEFINED: Final = Atom("undefined")
 
 
 class _Misfit(Exception):
@@ -133,6 +134,14 @@ def _write_specs(specs: tuple[NodeSpec, ...]) -> Term:
     return [spec.term() for spec in specs]
 
 
+def _read_spec_if_any(term: Term) -> NodeSpec | None:
+    return None if term == _UNDEFINED else NodeSpec.parse(term)
+
+
+def _write_spec_if_any(spec: NodeSpec | None) -> Term:
+    return _UNDEFINED if spec is None else spec.term()
+
+
 def _read_counts(term: Term) -> Counts:
     return tuple([(_ATOM.read(node), _INT.read(number)) for node, number in _LIST.read(term)])
 
@@ -161,6 +170,7 @@ _CODECS: Final[dict[str, _Codec]] = {
     "bool": _only(bool),
     "list[Term]": _LIST,
     "NodeSpec": _Codec(NodeSpec.parse, NodeSpec.term),
+    "NodeSpec | None": _Codec(_read_spec_if_any, _write_spec_if_any),
     "tuple[NodeSpec, ...]": _Codec(_read_specs, _write_specs),
     "Counts": _Codec(_read_counts, list),
     "Clock": _Codec(_read_clock, _write_clock),
