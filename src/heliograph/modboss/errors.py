@@ -61,6 +61,10 @@ _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 8
 
 
+_LINES: Final = 100
+"""How many faults a message shows; nobody mends more in one go."""
+
+
 def shown(value: object) -> str:
     """`value` as a message shows it: its representation, cut where it grows long."""
     return _SHORT.repr(value)
@@ -117,8 +121,10 @@ class SchemaError(ModbossError, ValueError):
     def __str__(self) -> str:
         if len(self.faults) == 1:
             return f"schema {self.schema}: {self.faults[0]}"
-        lines = "".join([f"\n  {fault}" for fault in self.faults])
-        return f"schema {self.schema} has {len(self.faults)} faults:{lines}"
+        lines = "".join([f"\n  {fault}" for fault in self.faults[:_LINES]])
+        more = len(self.faults) - _LINES
+        rest = f"\n  and {more} more, in .faults" if more > 0 else ""
+        return f"schema {self.schema} has {len(self.faults)} faults:{lines}{rest}"
 
 
 # -- Calls ----------------------------------------------------------------------------------------
@@ -137,7 +143,7 @@ class OptionError(ModbossError, ValueError):
     ) -> None:
         super().__init__(text, code, options)
         self.code = code
-        self.options = tuple(options)
+        self.options: tuple[str, ...] = tuple(options)
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -148,7 +154,7 @@ class _NamesError(ModbossError):
 
     def __init__(self, names: Sequence[Any], schema: str, mend: str = "") -> None:
         super().__init__(names, schema, mend)
-        self.names = tuple(names)
+        self.names: tuple[Any, ...] = tuple(names)
         self.schema = schema
 
     def __str__(self) -> str:
@@ -331,7 +337,7 @@ class WrongCountError(ModbossError, ValueError):
         self.address = address
         self.expected = expected
         self.received = received
-        self.names = tuple(names)
+        self.names: tuple[str, ...] = tuple(names)
 
     def __str__(self) -> str:
         about = f" for {listed(self.names)}" if self.names else ""

@@ -122,7 +122,7 @@ class Field(Generic[T_co]):
     ) -> None:
         given = dict(options or {})
         self.name: str = given.pop("name", "")
-        self.definition = Definition(self.name, object_type, address, codec, given)
+        self.definition: Definition = Definition(self.name, object_type, address, codec, given)
 
     def __set_name__(self, owner: type, name: str) -> None:
         from heliograph.modboss.schema import Schema

@@ -94,8 +94,9 @@ def read(path: str | os.PathLike[str]) -> DeviceFile:
     return found
 
 
-def _refuse(file: str, text: str) -> NoReturn:
-    raise SchemaError(file, [Fault("unreadable", None, text, where=file)])
+def _refuse(file: str, text: str, line: int | None = None) -> NoReturn:
+    where = file if line is None else f"{file}:{line}"
+    raise SchemaError(Path(file).stem, [Fault("unreadable", None, text, where=where)])
 
 
 # -- YAML -----------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def _read_yaml(file: str, found: DeviceFile) -> None:
         where = f"{file}:{problem.line}"
         found.faults.append(Fault("unreadable", None, f"{problem.message}{mend}", where=where))
     if table is None:
-        raise SchemaError(file, found.faults)
+        raise SchemaError(found.name, found.faults)
     _Yaml(file, found).take(table)
 
 
@@ -249,7 +250,7 @@ def _csv_lines(file: str) -> Iterator[tuple[int, str]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         line = raw.count(b"\n", 0, failure.start) + 1
-        _refuse(f"{file}:{line}", f"byte 0x{raw[failure.start]:02x} is not UTF-8; save it as UTF-8")
+        _refuse(file, f"byte 0x{raw[failure.start]:02x} is not UTF-8; save it as UTF-8", line)
     for number, line_text in enumerate(text.split("\n"), 1):
         if line_text.strip(" \t\r,;") and not line_text.lstrip().startswith("#"):
             yield number, line_text.rstrip("\r")
@@ -259,7 +260,7 @@ def _columns(file: str, line: int, text: str, delimiter: str) -> list[str]:
     try:
         columns = _cells(text, delimiter)
     except csv.Error as error:
-        _refuse(f"{file}:{line}", str(error))
+        _refuse(file, str(error), line)
     faults = []
     for at, column in enumerate(columns):
         if column in columns[:at]:
@@ -275,7 +276,7 @@ def _columns(file: str, line: int, text: str, delimiter: str) -> list[str]:
             problem = f"the first line names columns such as {_named()}; {column} is not there"
             faults.append(Fault("unreadable", None, problem, {"column": column}, f"{file}:{line}"))
     if faults:
-        raise SchemaError(file, faults)
+        raise SchemaError(Path(file).stem, faults)
     return columns
 
 

@@ -233,7 +233,7 @@ class Schema(metaclass=_SchemaType):
             return NotImplemented
         return self._values == other._values
 
-    __hash__ = None  # type: ignore[assignment]  # values may be lists
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # values may be lists
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._values,)
@@ -308,9 +308,10 @@ def _line(fault: Fault) -> int:
 def _inherited(schema: type[Schema]) -> dict[str, Definition]:
     """The definitions of the bases, without those that the schema replaces or takes out."""
     found: dict[str, Definition] = {}
-    for base in reversed(schema.__mro__[1:]):
+    for base in schema.__bases__:
         if issubclass(base, Schema):
-            found |= base._definitions
+            for attribute, definition in base._definitions.items():
+                found.setdefault(attribute, definition)
     return {attribute: each for attribute, each in found.items() if attribute not in vars(schema)}
 
 

@@ -34,8 +34,8 @@ class Array(RegisterCodec[list[T]]):
             raise ValueError(f"the length of an array is {shown(length)}; it must be from 1")
         self._element: RegisterCodec[Any] = element
         self._size = 2 * element.registers
-        self.name = f"{element.name}[{'' if length is None else length}]"
-        self.registers = None if length is None else length * element.registers
+        self.name: str = f"{element.name}[{'' if length is None else length}]"
+        self.registers: int | None = None if length is None else length * element.registers
 
     def fitted(self, count: int) -> Codec[list[T]]:
         if 2 * count % self._size:

@@ -131,9 +131,9 @@ class Order:
         for option, given in (("word_order", word_order), ("byte_order", byte_order)):
             if given not in _ENDIANS:
                 raise ValueError(f"{option} is {shown(given)}; it must be 'big' or 'little'")
-        self.word_order = word_order
-        self.byte_order = byte_order
-        self.big = word_order == byte_order == "big"
+        self.word_order: Endian = word_order
+        self.byte_order: Endian = byte_order
+        self.big: bool = word_order == byte_order == "big"
 
     def __call__(self, data: bytes) -> bytes:
         """Bring bytes from the order of the registers to big-endian, or back."""

@@ -154,7 +154,7 @@ def make(
         return _configured(
             given.__name__, _Entry(partial(Enumeration, given), _ORDER), options, defaults
         )
-    for option in _MEANINGS.keys() & options.keys():
+    for option in [each for each in _MEANINGS if each in options]:
         base = {} if given is None else {"base": given}
         if given is not None and given not in get_args(IntName):
             text = f"{option} gives a meaning to integers such as uint16, not to {given}"
@@ -166,7 +166,9 @@ def make(
         element, length = array.groups()
         entry = _entry(element)
         try:
-            return Array(_configured(element, entry, options, defaults), int(length or 0) or None)
+            return Array(
+                _configured(element, entry, options, defaults), int(length) if length else None
+            )
         except CodecOptionError:
             raise
         except ValueError as error:
@@ -200,15 +202,28 @@ def _configured(
     }
     # Whatever an enum, flags or a bit field means is its first argument.
     needed = () if first is None else (fitting.pop(first),)
-    # Each by itself, so that one wrong option does not hide another.
-    for option, value in fitting.items():
-        try:
-            entry.make(*needed, **{option: value})
-        except ValueError as error:
-            problems[option] = str(error)
-    if not problems:
-        try:
-            return entry.make(*needed, **fitting)
-        except ValueError as error:
-            problems[first or next(iter(fitting), "codec")] = str(error)
-    raise CodecOptionError(name, problems)
+    try:
+        made = entry.make(*needed, **fitting)
+    except ValueError as error:
+        # Whose fault is it? Each is tried by itself, so that one does not hide another.
+        if itself := _problem(entry, needed, {}):
+            problems[first or "codec"] = itself
+        else:
+            problems |= {
+                option: text
+                for option, value in fitting.items()
+                if (text := _problem(entry, needed, {option: value}))
+            } or {", ".join(fitting): str(error)}
+        raise CodecOptionError(name, problems) from None
+    if problems:
+        raise CodecOptionError(name, problems)
+    return made
+
+
+def _problem(entry: _Entry, needed: tuple[Any, ...], options: dict[str, Any]) -> str | None:
+    """What is wrong with options, if anything is."""
+    try:
+        entry.make(*needed, **options)
+    except ValueError as error:
+        return str(error)
+    return None

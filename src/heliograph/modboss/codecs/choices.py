@@ -43,7 +43,7 @@ class _OnInteger(RegisterCodec[T]):
     ) -> None:
         self._order: tuple[Endian, Endian] = word_order, byte_order
         self._base = integer(base or "uint16", word_order, byte_order)
-        self.registers = self._base.registers if base is not None else None
+        self.registers: int | None = self._base.registers if base is not None else None
 
     @abstractmethod
     def to_number(self, value: T) -> int:
@@ -114,7 +114,7 @@ class Enumeration(_OnInteger[E]):
         byte_order: Endian = "big",
     ) -> None:
         super().__init__(base, word_order, byte_order)
-        self.name = members.__name__
+        self.name: str = members.__name__
         self._members = members
         values = [member.value for member in members.__members__.values()]
         if not values or not all(type(value) is int for value in values):

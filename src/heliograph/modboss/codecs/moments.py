@@ -25,7 +25,7 @@ class Date(RegisterCodec[dt.date]):
     """A date in three registers: year, month and day."""
 
     name = "date"
-    registers = 3
+    registers: int | None = 3
 
     def to_bytes(self, value: Any, _size: int) -> bytes:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
@@ -48,7 +48,7 @@ class DateTime(RegisterCodec[dt.datetime]):
     """
 
     name = "datetime"
-    registers = 6
+    registers: int | None = 6
 
     def to_bytes(self, value: Any, _size: int) -> bytes:
         if not isinstance(value, dt.datetime):

@@ -98,8 +98,8 @@ class Number(RegisterCodec[Any]):
         minimum: Scale | None = None,
         maximum: Scale | None = None,
     ) -> None:
-        self.name = name
-        self.registers = registers
+        self.name: str = name
+        self.registers: int | None = registers
         self._pack = pack
         self._unpack = unpack
         self._bounds = bounds

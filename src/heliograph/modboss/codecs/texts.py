@@ -122,7 +122,7 @@ class IPv4(_Ordered[ipaddress.IPv4Address]):
     """An IPv4 address in two registers, the first octet in the high byte of the first."""
 
     name = "ipv4"
-    registers = 2
+    registers: int | None = 2
 
     def encode_bytes(self, value: ipaddress.IPv4Address | str, _size: int) -> bytes:
         return _address(ipaddress.IPv4Address, value).packed
@@ -135,7 +135,7 @@ class IPv6(_Ordered[ipaddress.IPv6Address]):
     """An IPv6 address in eight registers, in the order in which it is written."""
 
     name = "ipv6"
-    registers = 8
+    registers: int | None = 8
 
     def encode_bytes(self, value: ipaddress.IPv6Address | str, _size: int) -> bytes:
         address = _address(ipaddress.IPv6Address, value)
@@ -151,7 +151,7 @@ class Mac(_Ordered[str]):
     """A MAC address in three registers, as a text like `00:1a:2b:3c:4d:5e`."""
 
     name = "mac"
-    registers = 3
+    registers: int | None = 3
 
     def encode_bytes(self, value: str, _size: int) -> bytes:
         if not isinstance(value, str):
