@@ -5,7 +5,7 @@
 """
 
 from heliograph.partisan.protocol.config import ProtocolConfig
-from heliograph.partisan.protocol.core import MEMBERSHIP, NodeCore, Statistics
+from heliograph.partisan.protocol.core import CORE_NAMES, MEMBERSHIP, NodeCore, Statistics
 from heliograph.partisan.protocol.delivery import (
     Delivery,
     DeliveryConfig,
@@ -19,6 +19,7 @@ from heliograph.partisan.protocol.inputs import Input, TimerKey
 from heliograph.partisan.protocol.membership import MembershipState, OrSet
 
 __all__ = [
+    "CORE_NAMES",
     "MEMBERSHIP",
     "Delivery",
     "DeliveryConfig",

@@ -15,8 +15,8 @@ A connection carries data one way, from the side that dialled. The handshake:
 Data before the hello is taken, since the original sends it so. What is in no row ends the
 connection. A peer that was silent for a while is pinged: by the side that dialled after
 `idle_timeout`, by the other a quarter later. The original closes a connection when a pong comes
-after the next ping was sent, so of several pings read at once only the last is answered; a late pong
-from a peer is welcome here, for it shows that the peer lives.
+after the next ping was sent, so of several pings read at once only the last is answered. A late
+pong from a peer is welcome here, for it shows that the peer lives.
 """
 
 from __future__ import annotations

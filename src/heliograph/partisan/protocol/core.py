@@ -55,6 +55,9 @@ from heliograph.partisan.protocol.peers import Peer
 from heliograph.partisan.protocol.remote import Remote
 from heliograph.partisan.wire import Atom, NodeSpec
 from heliograph.partisan.wire.messages import (
+    MANAGER,
+    MONITOR,
+    RPC_BACKEND,
     UNDEFINED,
     Ack,
     AckedForward,
@@ -77,7 +80,10 @@ if TYPE_CHECKING:
     from heliograph.partisan.wire import Term
     from heliograph.partisan.wire.messages import Message
 
-__all__ = ["MEMBERSHIP", "NodeCore", "Statistics"]
+__all__ = ["CORE_NAMES", "MEMBERSHIP", "NodeCore", "Statistics"]
+
+CORE_NAMES: Final = frozenset({MANAGER, MONITOR, RPC_BACKEND})
+"""Whom messages for the node itself are addressed to: drivers hand them over as `Received`."""
 
 MEMBERSHIP: Final = Atom("partisan_membership")
 """The channel that gossip goes by."""

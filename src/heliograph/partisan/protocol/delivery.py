@@ -19,9 +19,11 @@ no timers. What is stored (the payload) is the caller's: a term, or bytes ready 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from heliograph.partisan.protocol.identity import (
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     )
     from heliograph.partisan.wire import Atom
 
-__all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Stored", "Verdict"]
+__all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Verdict"]
 
 T = TypeVar("T")
 
@@ -74,19 +76,6 @@ class Verdict(IntEnum):
     """It came too early to be held: drop it without acknowledgement; it will be sent again."""
 
 
-@dataclass(slots=True)
-class Stored(Generic[T]):
-    """A message that waits for its acknowledgement."""
-
-    payload: T
-    size: int
-    """Bytes it counts for."""
-    sent_at: int
-    """When it was sent last, or accepted if it was not sent yet."""
-    sent: bool
-    """Whether it was ever sent."""
-
-
 class OutgoingStream(Generic[T]):
     """What one lane of one channel still owes to a peer.
 
@@ -102,13 +91,17 @@ class OutgoingStream(Generic[T]):
         delivered_bytes: Their bytes.
         retransmitted: Messages sent again so far.
         retransmitted_bytes: Their bytes.
+        unsent: Messages never sent yet, the last ones taken.
+        unsent_bytes: Their bytes.
     """
 
     __slots__ = (
         "_config",
         "_first",
-        "_next",
-        "_stored",
+        "_payloads",
+        "_progress_at",
+        "_sizes",
+        "_times",
         "accepted",
         "base",
         "bytes",
@@ -118,39 +111,54 @@ class OutgoingStream(Generic[T]):
         "delivered_bytes",
         "lane",
         "peer",
-        "progress_at",
         "retransmitted",
         "retransmitted_bytes",
+        "unsent",
+        "unsent_bytes",
     )
 
     def __init__(
-        self, peer: Atom, channel: Atom, lane: int, base: int, config: DeliveryConfig
+        self,
+        peer: Atom,
+        channel: Atom,
+        lane: int,
+        base: int,
+        config: DeliveryConfig,
+        *,
+        cumulative: bool = False,
     ) -> None:
         self.peer = peer
         self.channel = channel
         self.lane = lane
         self.base = base
-        self.cumulative = False
+        self.cumulative = cumulative
         self.bytes = 0
         self.accepted = 0
         self.delivered = 0
         self.delivered_bytes = 0
         self.retransmitted = 0
         self.retransmitted_bytes = 0
-        self.progress_at = 0
+        self.unsent = 0
+        self.unsent_bytes = 0
         self._config = config
-        self._stored: dict[int, Stored[T]] = {}
-        self._first = 1  # no smaller sequence is stored
-        self._next = 1
+        # Payloads and sizes of consecutive sequences, from `_first` on. Where each message is
+        # acknowledged by itself, some among them are already: those without a time of sending.
+        self._first = 1
+        self._payloads: deque[T] = deque()
+        self._sizes: deque[int] = deque()
+        self._times: dict[int, int] = {}
+        self._progress_at = 0
 
     def __len__(self) -> int:
-        return len(self._stored)
+        """Messages unacknowledged."""
+        return len(self._payloads if self.cumulative else self._times)
 
     @property
-    def full(self) -> bool:
-        """Whether the window is used up, so that `offer` refuses."""
-        config = self._config
-        return len(self._stored) >= config.window_messages or self.bytes >= config.window_bytes
+    def room(self) -> int:
+        """Messages that may be offered now; 0 if the window is used up."""
+        if self.bytes >= self._config.window_bytes:
+            return 0
+        return max(0, self._config.window_messages - len(self._payloads))
 
     def offer(self, payload: T, size: int, now: int, *, sent: bool = True) -> int:
         """Take a message and return its number, or 0 if the window is used up.
@@ -161,54 +169,70 @@ class OutgoingStream(Generic[T]):
             now: Nanoseconds of a clock that never goes back.
             sent: Whether it is sent at once; if not, `resend` has it when there is a connection.
         """
-        stored = self._stored
-        config = self._config
-        if len(stored) >= config.window_messages or self.bytes >= config.window_bytes:
+        if not self.room:
             return 0
-        if not stored:
-            self.progress_at = now
-        sequence = self._next
-        stored[sequence] = Stored(payload, size, now, sent)
-        self._next = sequence + 1
-        self.bytes += size
-        self.accepted += 1
-        return self.base + sequence
+        return self.offer_many((payload,), size, now, sent=sent)
+
+    def offer_many(self, payloads: Sequence[T], size: int, now: int, *, sent: bool = True) -> int:
+        """Take several messages, at most as many as there is `room`; return the first one's number.
+
+        Args:
+            payloads: At least one; as for `offer`.
+            size: Bytes that each of them counts for.
+            now: As for `offer`.
+            sent: As for `offer`.
+        """
+        count = len(payloads)
+        if not self._payloads:
+            self._progress_at = now
+        first = self._first + len(self._payloads)
+        self._payloads.extend(payloads)
+        self._sizes.extend(repeat(size, count))
+        if not self.cumulative:
+            self._times.update(zip(range(first, first + count), repeat(now), strict=False))
+        self.bytes += size * count
+        self.accepted += count
+        if self.unsent or not sent:
+            self.unsent += count
+            self.unsent_bytes += size * count
+        return self.base + first
 
     def acknowledge(self, number: int, now: int) -> int:
         """Forget what an acknowledgement stands for; return how many messages that were."""
         sequence = number - self.base
-        stored = self._stored
-        if sequence not in stored and (
-            not self.cumulative or not self._first <= sequence < self._next
-        ):
-            return 0
-        count = 0
-        size = 0
+        payloads, sizes = self._payloads, self._sizes
         if self.cumulative:
-            for each in range(self._first, sequence + 1):
-                entry = stored.pop(each, None)
-                if entry is not None:
-                    count += 1
-                    size += entry.size
+            count = sequence - self._first + 1
+            if not 0 < count <= len(payloads):
+                return 0
+            size = 0
+            for _ in range(count):
+                payloads.popleft()
+                size += sizes.popleft()
             self._first = sequence + 1
         else:
-            size = stored.pop(sequence).size
+            if self._times.pop(sequence, None) is None:
+                return 0
             count = 1
-            first = self._first
-            while first < self._next and first not in stored:
-                first += 1
-            self._first = first
+            size = sizes[sequence - self._first]
+            while payloads and self._first not in self._times:
+                payloads.popleft()
+                sizes.popleft()
+                self._first += 1
+        if self.unsent > len(payloads):  # it was sent after all, by a driver that did not say so
+            self.unsent = len(payloads)
+            self.unsent_bytes = sum(sizes)
         self.bytes -= size
         self.delivered += count
         self.delivered_bytes += size
-        self.progress_at = now
+        self._progress_at = now
         return count
 
-    def unacknowledged(self) -> Iterator[tuple[int, Stored[T]]]:
+    def unacknowledged(self) -> Iterator[tuple[int, T]]:
         """Yield what is unacknowledged with its number, oldest first."""
-        base = self.base
-        for sequence, entry in self._stored.items():
-            yield base + sequence, entry
+        for sequence, payload in enumerate(self._payloads, self._first):
+            if self.cumulative or sequence in self._times:
+                yield self.base + sequence, payload
 
     def due(self, now: int) -> list[tuple[int, T]]:
         """Return what must be sent again by now, oldest first, and count it as sent again.
@@ -218,15 +242,14 @@ class OutgoingStream(Generic[T]):
         """
         config = self._config
         since = now - config.retransmit_interval
-        if not self._stored or (self.cumulative and self.progress_at > since):
-            return []
-        chosen = []
-        for number, entry in self.unacknowledged():
-            if entry.sent_at <= since:
-                chosen.append((number, entry))
-                if len(chosen) == config.retransmit_burst:
-                    break
-        return self._send_again(chosen, now)
+        if self.cumulative:
+            if self._progress_at > since:
+                return []
+            chosen = islice(range(len(self._payloads)), config.retransmit_burst)
+        else:
+            waited = (at - self._first for at, time in self._times.items() if time <= since)
+            chosen = islice(waited, config.retransmit_burst)
+        return self._send_again(list(chosen), now)
 
     def resend(self, now: int) -> list[tuple[int, T]]:
         """Return what a new connection must carry, oldest first, and count it as sent.
@@ -235,40 +258,53 @@ class OutgoingStream(Generic[T]):
         To an Erlang node it is what was never sent; the rest waits for its interval, lest it arrive
         twice.
         """
-        self.progress_at = now
-        return self._send_again(
-            [
-                (number, entry)
-                for number, entry in self.unacknowledged()
-                if self.cumulative or not entry.sent
-            ],
-            now,
-        )
+        start = 0 if self.cumulative else len(self._payloads) - self.unsent
+        return self._send_again(list(range(start, len(self._payloads))), now)
 
-    def renumber(self, base: int) -> None:
+    def renumber(self, base: int, *, cumulative: bool) -> None:
         """Number what is unacknowledged anew from `base`, for a peer that knows nothing of it."""
-        self._stored = dict(enumerate(self._stored.values(), start=1))
-        self.base = base
+        kept = [
+            index
+            for index in range(len(self._payloads))
+            if self.cumulative or self._first + index in self._times
+        ]
+        times = [self._times.get(self._first + index, self._progress_at) for index in kept]
+        payloads, sizes = list(self._payloads), list(self._sizes)
+        self._payloads = deque([payloads[index] for index in kept])
+        self._sizes = deque([sizes[index] for index in kept])
+        self._times = {} if cumulative else dict(enumerate(times, 1))
         self._first = 1
-        self._next = len(self._stored) + 1
+        self.base = base
+        self.cumulative = cumulative
 
     def drop(self) -> list[T]:
         """Forget all that is unacknowledged and return it, because its receiver has gone."""
-        payloads = [entry.payload for entry in self._stored.values()]
-        self._stored = {}
-        self._first = self._next
-        self.bytes = 0
+        payloads = [payload for _, payload in self.unacknowledged()]
+        self._first += len(self._payloads)
+        self._payloads.clear()
+        self._sizes.clear()
+        self._times.clear()
+        self.bytes = self.unsent = self.unsent_bytes = 0
         return payloads
 
-    def _send_again(self, chosen: list[tuple[int, Stored[T]]], now: int) -> list[tuple[int, T]]:
-        for _, entry in chosen:
-            entry.sent_at = now
-            if entry.sent:
+    def _send_again(self, chosen: list[int], now: int) -> list[tuple[int, T]]:
+        """Return the chosen messages, given as offsets from the first, in order."""
+        payloads, sizes = self._payloads, self._sizes
+        fresh = len(payloads) - self.unsent
+        first = self._first
+        again = []
+        for index in chosen:
+            again.append((self.base + first + index, payloads[index]))
+            if index < fresh:
                 self.retransmitted += 1
-                self.retransmitted_bytes += entry.size
+                self.retransmitted_bytes += sizes[index]
             else:
-                entry.sent = True
-        return [(number, entry.payload) for number, entry in chosen]
+                self.unsent -= 1
+                self.unsent_bytes -= sizes[index]
+            if not self.cumulative:
+                self._times[first + index] = now
+        self._progress_at = now
+        return again
 
 
 class IncomingStream(Generic[T]):
@@ -375,10 +411,10 @@ class Delivery(Generic[T]):
         key = (peer, channel, lane)
         stream = self._lanes.get(key)
         if stream is None:
+            cumulative = self._runs.get(peer) is not None
             stream = self._lanes[key] = OutgoingStream(
-                peer, channel, lane, self._new_base(), self._config
+                peer, channel, lane, self._new_base(), self._config, cumulative=cumulative
             )
-            stream.cumulative = self._runs.get(peer) is not None
             self._by_key[stream_key(stream.base)] = stream
         return stream
 
@@ -419,9 +455,8 @@ class Delivery(Generic[T]):
         if known == incarnation:
             return False
         for stream in self.streams_to(peer):
-            stream.cumulative = incarnation is not None
             del self._by_key[stream_key(stream.base)]
-            stream.renumber(self._new_base())
+            stream.renumber(self._new_base(), cumulative=incarnation is not None)
             self._by_key[stream_key(stream.base)] = stream
         return True
 
@@ -432,8 +467,8 @@ class Delivery(Generic[T]):
     def forget(self, peer: Atom) -> dict[Atom, list[T]]:
         """Drop what waits for a peer that has left, and return it by channel.
 
-        What came of the peer is remembered: should it come back in the same run, it goes on where it
-        was, unless room is needed for others.
+        What came of the peer is remembered: should it come back in the same run, it goes on where
+        it was, unless room is needed for others.
         """
         self._runs.pop(peer, None)
         lost: dict[Atom, list[T]] = {}

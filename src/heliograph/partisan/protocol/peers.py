@@ -3,8 +3,8 @@
 
 The peer's own specification says which channels it has and how many connections each of them
 takes. While there is none at all, one is dialled on the default channel; then each pass dials one
-for every channel that lacks any, as the original does. A dial that comes to nothing is followed by a
-wait that doubles up to a limit and is partly left to chance, lest many nodes return at once.
+for every channel that lacks any, as the original does. A dial that comes to nothing is followed by
+a wait that doubles up to a limit and is partly left to chance, lest many nodes return at once.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ class _Schedule:
         node = self.nodes[name]
         assert node.core is not None
         streams = list(node.core.delivery.streams())
-        waiting = {entry.payload[1] for stream in streams for _, entry in stream.unacknowledged()}
+        waiting = {message for stream in streams for _, (_, message) in stream.unacknowledged()}
         self.outcome.retransmitted += sum(stream.retransmitted for stream in streams)
         self.acknowledged.update(
             message
