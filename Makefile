@@ -15,6 +15,8 @@ FULLY_COVERED := \
     src/heliograph/*.py \
     src/heliograph/catalog/** \
     src/heliograph/metrics/** \
+    src/heliograph/modboss/codecs/** \
+    $(foreach part,definition errors fields files mapping schema,src/heliograph/modboss/$(part).py) \
     src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.
