@@ -144,6 +144,8 @@ class _Schedule:
         if len(running) > 1:
             name = self.chance.choice(running)
             self._take_stock(name)
+            if len(set(self.nodes[name].members)) == 1:
+                self.adrift.add(name)  # it had not joined yet
             self.network.crash(name)
 
     def _restart(self) -> None:
