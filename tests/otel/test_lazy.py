@@ -98,6 +98,27 @@ def test_who_touches_it_has_a_span_of_the_sdk_with_the_same_ids() -> None:
     assert len(processor.started) == 1, "of a start the processors hear once"
 
 
+def test_what_the_sdks_spans_say_it_says_too() -> None:
+    processor = Seeing()
+    telemetry, _ = bridged(processor)
+    with telemetry.span(BAKE, {"oven": "outer"}), telemetry.span(BAKE, {"oven": "inner"}):
+        span: Any = current()
+        outer = processor.started[0][0]
+        said = [span.context, span.parent, span.kind, span.resource, span.instrumentation_scope]
+        assert span.parent == outer.get_span_context()
+        assert outer.parent is None
+        assert span._real is None
+        real: Any = span.real()
+        assert said == [
+            real.context,
+            real.parent,
+            real.kind,
+            real.resource,
+            real.instrumentation_scope,
+        ]
+        assert (span.name, dict(span.attributes)) == ("bake bread", {"bakery.oven": "inner"})
+
+
 def test_a_processor_may_touch_what_starts() -> None:
     processor = Tagging()
     telemetry, _ = bridged(processor)

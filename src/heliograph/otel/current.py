@@ -106,7 +106,7 @@ class QuickSpan(CoveringSpan):
         span_id: Its own.
         bits: The trace flags that are set.
         state: The trace's state.
-        parent: Its parent, if it has one.
+        under: Its parent, if it has one.
     """
 
     __slots__ = (
@@ -115,20 +115,20 @@ class QuickSpan(CoveringSpan):
         "current",
         "left_behind",
         "metadata",
-        "parent",
         "previous",
         "span_id",
         "start_time",
         "state",
         "token",
         "trace_id",
+        "under",
         "untouched",
     )
     trace_id: int
     span_id: int
     bits: int
     state: TraceState | None
-    parent: QuickSpan | SpanContext | None
+    under: QuickSpan | SpanContext | None
     _context: SpanContext | None
 
     def get_span_context(self) -> SpanContext:
@@ -144,10 +144,16 @@ class QuickSpan(CoveringSpan):
             )
         return context
 
-    def parent_context(self) -> SpanContext | None:
-        """Its parent's context."""
-        parent = self.parent
-        return parent.own_context() if isinstance(parent, QuickSpan) else parent
+    @property
+    def context(self) -> SpanContext:
+        """Its own context, as the SDK's spans say it."""
+        return self.own_context()
+
+    @property
+    def parent(self) -> SpanContext | None:
+        """Its parent's context, as the SDK's spans say it."""
+        under = self.under
+        return under.own_context() if isinstance(under, QuickSpan) else under
 
     def _release(self) -> None:
         """Let go of what only an operation under way needs, since the span may wait for long."""

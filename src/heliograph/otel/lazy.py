@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceState
 
@@ -135,7 +136,7 @@ class LazyOperation:
         span.span_id = span_id
         span.bits = bits
         span.state = state
-        span.parent = parent
+        span.under = parent
         span.metadata = metadata
         span._attributes = attributes
         span._status = _UNSET
@@ -161,6 +162,21 @@ class LazySpan(QuickSpan):
         # What the SDK's spans have beyond the API: `attributes`, `name`, `resource` and the like.
         return getattr(self.real(), name)
 
+    @property
+    def kind(self) -> SpanKind:
+        """Its kind; what is said of spans most often does not make them real."""
+        return self._operation.kind
+
+    @property
+    def resource(self) -> Resource:
+        """The process, as its tracer knows it."""
+        return self._operation.tracer.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """Its catalog."""
+        return self._operation.scope
+
     def real(self) -> trace.Span:
         """The span of the SDK that this one stands for."""
         if self._real is None:
@@ -170,7 +186,7 @@ class LazySpan(QuickSpan):
         return self._real
 
     def _make(self) -> trace.Span:
-        operation, parent = self._operation, self.parent_context()
+        operation, parent = self._operation, self.parent
         tracer = copy(operation.tracer)
         tracer.sampler = _Decided(self.bits, self.state)
         tracer.id_generator = _Known(self.trace_id, self.span_id, self.bits)
@@ -241,7 +257,7 @@ class LazySpan(QuickSpan):
             ReadableSpan(
                 operation.name,
                 self.own_context(),
-                self.parent_context(),
+                self.parent,
                 tracer.resource,
                 self._at_start() if self._attributes is None else self._attributes,
                 (),

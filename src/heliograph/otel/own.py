@@ -112,7 +112,7 @@ class Operation:
         span.span_id = span_id
         span.bits = bits
         span.state = state
-        span.parent = parent
+        span.under = parent
         span.metadata = metadata
         span._attributes = attributes
         span._events = span._links = ()
@@ -296,7 +296,7 @@ class OwnSpan(QuickSpan):
         return ReadableSpan(
             self._name,
             self.own_context(),
-            self.parent_context(),
+            self.parent,
             operation.resource,
             self._attributes,
             self._events,
