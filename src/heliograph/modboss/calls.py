@@ -9,7 +9,7 @@ out, and sends in what the function returned, or what it raised as `Raised`; see
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from heliograph.modboss.errors import DeviceError, listed
 from heliograph.modboss.events import READ_CALLBACK, WRITE_CALLBACK
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heliograph.modboss.plan import Batch
     from heliograph.modboss.retrying import RetryPolicy
 
-__all__ = ["Calls", "Effect", "Origin", "Raised", "Steps", "annotate"]
+__all__ = ["UNHEARD", "Calls", "Effect", "Origin", "Raised", "Steps", "annotate"]
 
 Effect: TypeAlias = "tuple[ObjectType, int, Any] | float"
 Steps: TypeAlias = Generator[Effect, Any, Any]
@@ -42,6 +42,21 @@ class Raised:
         error, self._error = self._error, None
         assert error is not None, "who gets it sends it on"
         return error
+
+
+class _Unheard:
+    """Stands for the span of an operation that nobody listens to."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+UNHEARD: Final = _Unheard()
 
 
 class Origin(Protocol):
@@ -64,38 +79,44 @@ class Calls:
     Attributes:
         attempts: How many calls were begun so far.
         batches: How many of the planned batches were begun; counted by whoever takes them.
+        given: The metadata of the operation, which are those of its calls too.
     """
 
     __slots__ = (
         "_divides",
-        "_given",
         "_limit",
         "_origin",
         "_policy",
         "_span",
         "attempts",
         "batches",
+        "given",
     )
 
     def __init__(
         self,
         span: ReadCallbackHandle | WriteCallbackHandle,
-        given: MappingOf[str, Any],
+        given: dict[str, Any],
         max_attempts: int,
         policy: RetryPolicy | None,
         origin: Origin | None,
         divides: bool,
     ) -> None:
         self._span: Any = span
-        self._given = given  # the operation's metadata
+        self.given = given
         self._limit = max_attempts
         self._policy = policy
         self._origin = origin
         self._divides = divides  # whether batches are divided rather than refused again
         self.attempts = self.batches = 0
 
-    def make(self, batch: Batch, value: Any) -> Steps:
+    def make(self, batch: Batch, value: Any, raised: Raised | None = None) -> Steps:
         """Attempt a batch, calling with its type, its address and `value`, as often as allowed.
+
+        Args:
+            batch: What is read or written.
+            value: Third argument of the call.
+            raised: How the first attempt has ended, if nobody heard of it.
 
         Returns:
             What the called function returned.
@@ -109,32 +130,39 @@ class Calls:
         while True:
             attempt += 1
             self.attempts += 1
-            given = {
-                **self._given,
-                "names": batch.names,
-                "object_type": batch.object_type,
-                "starting_address": batch.starting_address,
-                "address_count": batch.address_count,
-                "attempt": attempt,
-                "max_attempts": self._limit,
-            }
-            if origin is not None:
-                given.update(_described(origin, span, batch))
-            with span(given) as call:
+            if raised is not None:
                 try:
-                    reply = yield request
-                    if type(reply) is Raised:
-                        raise reply.take()
+                    raise raised.take()
                 except DeviceError as error:
                     failure = error
-                    if span.stop.handlers:
-                        _fill(call, span, batch, Error(error.reason))
-                        if error.details:
-                            call.metadata.update(error.details)
-                else:
-                    if span.stop.handlers:
-                        _fill(call, span, batch, Ok(None if span is WRITE_CALLBACK else reply))
-                    return reply
+                raised = None
+            else:
+                given = {
+                    **self.given,
+                    "names": batch.names,
+                    "object_type": batch.object_type,
+                    "starting_address": batch.starting_address,
+                    "address_count": batch.address_count,
+                    "attempt": attempt,
+                    "max_attempts": self._limit,
+                }
+                if origin is not None:
+                    given.update(_described(origin, span, batch))
+                with span(given) as call:
+                    try:
+                        reply = yield request
+                        if type(reply) is Raised:
+                            raise reply.take()
+                    except DeviceError as error:
+                        failure = error
+                        if span.stop.handlers:
+                            _fill(call, span, batch, Error(error.reason))
+                            if error.details:
+                                call.metadata.update(error.details)
+                    else:
+                        if span.stop.handlers:
+                            _fill(call, span, batch, Ok(None if span is WRITE_CALLBACK else reply))
+                        return reply
             if (
                 attempt >= self._limit
                 or (self._divides and failure.refusal)

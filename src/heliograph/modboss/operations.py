@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
 
 from heliograph.modboss.calls import Raised
@@ -363,7 +364,7 @@ def _drive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy | None
             try:
                 if isinstance(effect, tuple):
                     reply = function(*effect)
-                    if hasattr(reply, "__await__"):
+                    if type(reply) is not list and hasattr(reply, "__await__"):
                         raise _coroutine(function, reply)
                 else:
                     reply = _sleep(retry, time.sleep)(effect)
@@ -383,7 +384,7 @@ async def _adrive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy
             try:
                 if isinstance(effect, tuple):
                     reply = function(*effect)
-                    if not hasattr(reply, "__await__"):
+                    if type(reply) is not CoroutineType and not hasattr(reply, "__await__"):
                         raise TypeError(
                             f"{function!r} returned no awaitable; read and write take plain "
                             "functions, aread and awrite coroutine functions"

@@ -51,8 +51,10 @@ class ReadPlan:
     """
 
     __slots__ = (
+        "_alone",
         "_compiled",
         "_offsets",
+        "_order",
         "_places",
         "_plain",
         "addresses",
@@ -110,11 +112,14 @@ class ReadPlan:
         self._compiled = tuple(compiled)
         self._offsets = tuple([offsets[name] for name in self.names])
         self._places = tuple([places[name] for name in self.names])
-        self._plain: Callable[[Sequence[Any]], Sequence[Any]] | None = None
-        if plain and self.names:
-            in_order = self._places == tuple(range(place))
-            # (An itemgetter of one item would return it bare, but one alone is always in order.)
-            self._plain = tuple if in_order else itemgetter(*self._places)
+        # Of values that struct makes all alone nothing is left to do but put them in order.
+        self._plain = plain
+        self._order: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+        if plain and self._places != tuple(range(place)):
+            self._order = itemgetter(*self._places)
+        # Most reads are one batch of such values, in the order in which they were asked for.
+        alone = plain and len(compiled) == 1 and self._order is None
+        self._alone = compiled[0] if alone else None
 
     def encoded(self, replies: Sequence[list[Any]]) -> list[Any]:
         """Give what was read of each mapping, in the order of the names: a value or a list."""
@@ -132,6 +137,13 @@ class ReadPlan:
             DecodeError: The first codec that gives its registers no meaning.
             BadValueError: They are no registers of its encoding.
         """
+        alone = self._alone
+        if alone is not None:
+            pack, unpack = alone
+            try:
+                return unpack(pack(*replies[0]))
+            except struct.error:
+                return self._each(replies, [], context)
         unpacked: list[Any] = []
         try:
             for program, reply in zip(self._compiled, replies, strict=True):
@@ -141,8 +153,14 @@ class ReadPlan:
         except struct.error:
             unpacked = []
         else:
-            if self._plain is not None:
-                return self._plain(unpacked)
+            if self._plain:
+                return unpacked if self._order is None else self._order(unpacked)
+        return self._each(replies, unpacked, context)
+
+    def _each(
+        self, replies: Sequence[list[Any]], unpacked: list[Any], context: MappingOf[str, Any]
+    ) -> list[Any]:
+        """Decode one mapping after the other; `unpacked` is empty if that was not to be."""
         raw = _joined(replies)
         values = []
         for mapping, place, offset in zip(self.mappings, self._places, self._offsets, strict=True):

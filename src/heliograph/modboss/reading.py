@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from heliograph.modboss.calls import Calls
+from heliograph.modboss.calls import UNHEARD, Calls, Raised
 from heliograph.modboss.errors import DecodeError, DeviceError, OptionError, WrongCountError, shown
 from heliograph.modboss.events import READ, READ_CALLBACK
 from heliograph.modboss.options import (
@@ -53,8 +53,10 @@ def reading(
     """Read mappings by name; the arguments are those of `read`."""
     # Each of these tests is that of the common case, so that it costs next to nothing.
     gaps = max_gap if type(max_gap) is int and max_gap >= 0 else check_gaps(max_gap)
-    if retry is not None or type(max_attempts) is not int or max_attempts < 1:
-        max_attempts = check_attempts(max_attempts, retry)
+    if retry is None and type(max_attempts) is int and max_attempts > 0:
+        attempts = max_attempts
+    else:
+        attempts = check_attempts(max_attempts, retry)
     if context is not EMPTY and type(context) is not dict:
         check_context(context)
     if decode is not True:
@@ -79,22 +81,39 @@ def reading(
         asked = planner.asked(key)
         listed = tuple([mapping.name for mapping in asked])
 
-    given: dict[str, Any] = {"schema": schema.schema_name, "names": listed, "context": context}
-    if origin is not None:
-        given.update(origin.operation)
+    # What nobody hears is not made: an operation is told if somebody listens when it begins.
+    heard = (
+        READ.start.handlers
+        or READ.stop.handlers
+        or READ.exception.handlers
+        or READ_CALLBACK.start.handlers
+        or READ_CALLBACK.stop.handlers
+        or READ_CALLBACK.exception.handlers
+    )
+    calls: Calls | None = None
+    if heard or on_refusal != "raise":
+        given = _given(schema, listed, context, origin)
+        calls = Calls(READ_CALLBACK, given, attempts, retry, origin, on_refusal == "split")
     failure: DeviceError | DecodeError | None = None
     value: Any = None
-    with READ(given) as span:
+    with READ(calls.given) if heard and calls is not None else UNHEARD as span:
         if plan is None:
             plan = planner.reads.put((key, gaps), planner.read_plan(asked, gaps))
-        calls = Calls(
-            READ_CALLBACK, given, max_attempts, retry, origin, divides=on_refusal == "split"
-        )
         replies: list[list[Any]] = []
         refused: dict[str, object] = {}
         taken = plan
         try:
-            if on_refusal == "raise":
+            if calls is None:
+                for batch in plan.batches:
+                    reply = yield batch[:3]
+                    if type(reply) is Raised:
+                        given = _given(schema, listed, context, origin)
+                        again = Calls(READ_CALLBACK, given, attempts, retry, origin, False)
+                        reply = yield from again.make(batch, batch.address_count, reply)
+                    if type(reply) is not list or len(reply) != batch.address_count:
+                        reply = _checked(batch, reply)
+                    replies.append(reply)
+            elif on_refusal == "raise":
                 for batch in plan.batches:
                     calls.batches += 1
                     reply = yield from calls.make(batch, batch.address_count)
@@ -117,7 +136,7 @@ def reading(
                     value = dict(zip(taken.names, values, strict=True))
                     if on_refusal == "split":
                         value = Reading(value, {n: refused[n] for n in listed if n in refused})
-        if READ.stop.handlers:
+        if span is not None and calls is not None and READ.stop.handlers:
             _fill(span, plan, calls)
             if failure is None:
                 span.metadata["result"] = Ok(value)
@@ -130,6 +149,19 @@ def reading(
         raise failure
     finally:
         del failure  # it refers to this frame, which would refer to it
+
+
+def _given(
+    schema: type[Schema],
+    names: tuple[str, ...],
+    context: MappingOf[str, Any],
+    origin: Origin | None,
+) -> dict[str, Any]:
+    """Make the metadata that the operation's events and those of its callbacks have in common."""
+    given: dict[str, Any] = {"schema": schema.schema_name, "names": names, "context": context}
+    if origin is not None:
+        given.update(origin.operation)
+    return given
 
 
 def _tuple(names: Any) -> tuple[Any, ...]:

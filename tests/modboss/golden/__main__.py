@@ -3,8 +3,9 @@
 
     python -m tests.modboss.golden FILE...
 
-A file has one scenario a line. Each is run with plain functions and with coroutines. For the first
-scenarios that fail their first differences are printed; the exit status is 1 if any failed.
+A file has one scenario a line. Each is run with plain functions, with coroutines, and with plain
+functions while nobody listens. For the first scenarios that fail their first differences are
+printed; the exit status is 1 if any failed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenarios judged: run in both ways, compared with their recording."""
+"""Scenarios judged: run in all ways, compared with their recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.modboss.golden.running import Mode, run
 
 __all__ = ["MODES", "Verdict", "check", "check_file"]
 
-MODES: Final[tuple[Mode, ...]] = ("sync", "async")
+MODES: Final[tuple[Mode, ...]] = ("sync", "async", "unheard")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Verdict:
 
 
 def check(scenario: dict[str, Any]) -> Verdict:
-    """Run a scenario with plain functions and with coroutines, and compare both.
+    """Run a scenario with plain functions, with coroutines and unheard, and compare all.
 
     One that is not demanded is not run: the schema of some is refused here.
     """
@@ -37,7 +37,8 @@ def check(scenario: dict[str, Any]) -> Verdict:
     found: list[str] = []
     for mode in MODES:
         try:
-            found += [f"{mode}: {each}" for each in compare(scenario, run(scenario, mode))]
+            differences = compare(scenario, run(scenario, mode), heard=mode != "unheard")
+            found += [f"{mode}: {each}" for each in differences]
         except Exception as error:  # noqa: BLE001 - a scenario that cannot be run has failed
             found.append(f"{mode}: cannot be run or compared: {type(error).__name__}: {error}")
     return Verdict(name, True, found)

@@ -32,7 +32,8 @@ from tests.modboss.golden.tagged import As, from_json
 
 __all__ = ["EVENTS", "Failed", "Happened", "Left", "Mode", "Ran", "run"]
 
-Mode = Literal["sync", "async"]
+Mode = Literal["sync", "async", "unheard"]
+"""Plain functions, coroutines, or plain functions while nobody listens."""
 
 EVENTS = [
     f"modboss.{span}.{suffix}"
@@ -87,12 +88,12 @@ def run(scenario: dict[str, Any], mode: Mode) -> Ran:
     def called(object_type: str, start: int, third: Any) -> None:
         ran.trace.append(Happened("C", [object_type, start, third]))
 
-    with _watching(ran):
+    with _watching(ran, [] if mode == "unheard" else EVENTS):
         try:
-            if mode == "sync":
-                value = _call(schema, scenario, device, called)
-            else:
+            if mode == "async":
                 value = asyncio.run(_acall(schema, scenario, device, called))
+            else:
+                value = _call(schema, scenario, device, called)
         except BaseException as error:
             ran.result = _outcome(error)
             if ran.result is None:
@@ -262,7 +263,7 @@ def _failed_codec(error: EncodeError | DecodeError) -> dict[str, Any]:
 
 
 @contextmanager
-def _watching(ran: Ran) -> Iterator[None]:
+def _watching(ran: Ran, events: list[str]) -> Iterator[None]:
     """Note events and warnings."""
 
     def note(
@@ -282,11 +283,13 @@ def _watching(ran: Ran) -> Iterator[None]:
     warnings = Warnings(logging.WARNING)
     logger = logging.getLogger()
     logger.addHandler(warnings)
-    heliograph.attach_many("golden", EVENTS, note)
+    if events:
+        heliograph.attach_many("golden", events, note)
     try:
         yield
     finally:
-        heliograph.detach("golden")
+        if events:
+            heliograph.detach("golden")
         logger.removeHandler(warnings)
 
 
