@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is broadcast, and who has it already: handlers of broadcasts, as the original has them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from heliograph.partisan.wire.messages import UNDEFINED
+from heliograph.partisan.wire.terms import Atom, exact
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire import Term
+
+__all__ = ["BroadcastHandler", "MessageCache", "key_of"]
+
+_PLAIN: Final = frozenset({int, bytes, Atom})
+
+
+class BroadcastHandler(ABC):
+    """What is broadcast, and which messages are known: the original's callbacks.
+
+    Methods are called one at a time and must not wait for anything. An exception is counted and
+    taken for the answer that does least.
+
+    Attributes:
+        channel: The channel that its messages go by.
+    """
+
+    channel: Atom = UNDEFINED
+
+    @abstractmethod
+    def broadcast_data(self, broadcast: Any) -> tuple[Term, Term]:
+        """Return the id, different for each message, and the payload of what is to be broadcast."""
+
+    @abstractmethod
+    def merge(self, message_id: Term, payload: Term) -> bool:
+        """Take a message in; tell whether it was new."""
+
+    @abstractmethod
+    def is_stale(self, message_id: Term) -> bool:
+        """Tell whether a message is known, or a later one that makes it needless."""
+
+    @abstractmethod
+    def graft(self, message_id: Term) -> Term:
+        """Return a message's payload.
+
+        Raises:
+            LookupError: A later one has made it needless, or it was forgotten.
+        """
+
+    def exchange(self, peer: Atom) -> Iterable[Term]:  # noqa: ARG002 - for those who override it
+        """Bring a peer up to date: return the ids of messages that it may have missed."""
+        return ()
+
+
+class MessageCache(BroadcastHandler):
+    """Delivers each message once, and keeps the latest for those who missed them.
+
+    Args:
+        deliver: Called with each new message's payload.
+        new_id: Returns an id never used before, for each message broadcast from here.
+        limit: Messages kept. One that comes again after as many others is taken for new.
+        exchanged: How many of the latest are announced in an exchange.
+        channel: The channel that they go by.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Term], None],
+        new_id: Callable[[], Term],
+        *,
+        limit: int = 1_024,
+        exchanged: int = 16,
+        channel: Atom = UNDEFINED,
+    ) -> None:
+        self.channel = channel
+        self._deliver = deliver
+        self._new_id = new_id
+        self._limit = limit
+        self._exchanged = exchanged
+        self._kept: dict[Any, tuple[Term, Term]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def broadcast_data(self, broadcast: Any) -> tuple[Term, Term]:
+        message_id = self._new_id()
+        self._keep(message_id, broadcast)
+        return message_id, broadcast
+
+    def merge(self, message_id: Term, payload: Term) -> bool:
+        if key_of(message_id) in self._kept:
+            return False
+        self._keep(message_id, payload)
+        self._deliver(payload)
+        return True
+
+    def is_stale(self, message_id: Term) -> bool:
+        return key_of(message_id) in self._kept
+
+    def graft(self, message_id: Term) -> Term:
+        return self._kept[key_of(message_id)][1]
+
+    def exchange(self, peer: Atom) -> Iterable[Term]:  # noqa: ARG002 - the same for all
+        latest = list(self._kept.values())[-self._exchanged :]
+        return [message_id for message_id, _ in latest]
+
+    def _keep(self, message_id: Term, payload: Term) -> None:
+        self._kept[key_of(message_id)] = (message_id, payload)
+        if len(self._kept) > self._limit:
+            del self._kept[next(iter(self._kept))]
+
+
+def key_of(message_id: Term) -> Any:
+    """Return what a message can be found by: ids may be terms that Python cannot hash."""
+    if type(message_id) in _PLAIN:
+        return message_id
+    return (exact(message_id),)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an overlay is: it decides whom a node is connected to, and nothing else.
+
+`Overlay` is the interface of all of them, of those here and of a user's own. It is told what
+happens (`Start`, `Join`, `Received`, `Lost`, ...) and returns what is to be done (`Send`, `Hangup`,
+`NeighborUp`, ...), in order. Whoever drives it, on sockets or in the simulator, connects to whom it
+sends to, and stays connected to its neighbors until it says `NeighborDown` or `Hangup`.
+
+Time is in nanoseconds of a clock that never goes back, and randomness is handed in, so the same
+inputs give the same effects. Whatever a peer may send must be met without an exception: what is of
+no use is counted and dropped.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from heliograph.partisan.wire import Atom
+from heliograph.partisan.wire.messages import MANAGER, Message, Unknown
+
+if TYPE_CHECKING:
+    from heliograph.partisan.wire import NodeSpec, Term
+
+__all__ = [
+    "CancelTimer",
+    "Custom",
+    "Effect",
+    "Fired",
+    "Hangup",
+    "Input",
+    "Join",
+    "Leave",
+    "Left",
+    "Lost",
+    "Met",
+    "NeighborDown",
+    "NeighborUp",
+    "Overlay",
+    "Received",
+    "Send",
+    "SetTimer",
+    "Start",
+]
+
+_FORWARD: Final = Atom("forward_message")
+_STRATEGY: Final = Atom("membership_strategy")
+
+
+# --- what happens: inputs ---
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The node listens now. The first input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The application joins the cluster that a node belongs to."""
+
+    contact: NodeSpec
+    state: Term = None
+    """What the contact said of itself in its handshake; None if it is not connected yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The application takes a node out of the cluster: this one if no other is named."""
+
+    node: NodeSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A new connection to or from a node has completed its handshake, so it lives."""
+
+    peer: Atom
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message of another node has come."""
+
+    peer: Atom | None
+    """Who has sent it, by the handshake of its connection; None where that is not known."""
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection to a node is gone, or none could be made."""
+
+    peer: Atom
+    reason: str = "failure"
+    """`failure`, `timeout`, `closed`, `refused` or `shutdown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A timer's time has come."""
+
+    timer: str
+
+
+Input: TypeAlias = Start | Join | Leave | Met | Received | Lost | Fired
+
+
+# --- what is to be done: effects ---
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message; connect first where there is no connection.
+
+    `Lost` is the answer if that is not possible.
+    """
+
+    to: tuple[NodeSpec, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close the connections with a node once all that was sent has gone out."""
+
+    peer: Atom
+    reason: str
+    """`evicted`, `leave`, `refused`, `failure` or `shutdown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborUp:
+    """A node is a neighbor now: stay connected to it, send it broadcasts."""
+
+    spec: NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborDown:
+    """A node is no neighbor any more."""
+
+    spec: NodeSpec
+    reason: str
+    """`evicted` if one of both had no room, `leave` if one of both left, else as of `Lost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Answer with `Fired` at a time. A timer set again keeps the new time alone."""
+
+    timer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer, if it is set."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """This node belongs to no cluster any more."""
+
+    removed: bool = False
+    """Whether others removed it; otherwise it left by itself."""
+
+
+Effect: TypeAlias = Send | Hangup | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
+
+
+# --- the interface ---
+
+
+class Overlay(ABC):
+    """Decides whom a node is connected to.
+
+    Attributes:
+        spec: What the node tells of itself.
+        neighbors: Whom it is connected to, by name, without itself. Changes are told by
+            `NeighborUp` and `NeighborDown`.
+    """
+
+    spec: NodeSpec
+    neighbors: Mapping[Atom, NodeSpec]
+
+    @abstractmethod
+    def handle(self, happened: Input, now: int) -> list[Effect]:
+        """Take what has happened and return what is to be done, in order.
+
+        Args:
+            happened: One input.
+            now: Nanoseconds of a clock that never goes back.
+        """
+
+    @abstractmethod
+    def state(self) -> Term:
+        """Return what the node says of itself to whoever connects to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom(Message):
+    """A message of a user's own overlay: any term, wrapped so that no other node takes harm."""
+
+    content: Term
+
+    def term(self) -> Term:
+        return _FORWARD, MANAGER, (_STRATEGY, self.content)
+
+    @classmethod
+    def of(cls, message: Message) -> Custom | None:
+        """Return the message that was sent as a `Custom`, or None if it is none."""
+        if isinstance(message, cls):
+            return message
+        match message:
+            case Unknown(
+                ("forward_message", "partisan_pluggable_peer_service_manager", (tag, content))
+            ) if tag == _STRATEGY:
+                return cls(content)
+            case _:
+                return None

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes and pace of HyParView's views, each with where it comes from, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from heliograph.partisan.protocol.overlay.xbot import XBotConfig
+
+__all__ = ["HyParViewConfig", "HyParViewStatistics"]
+
+_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HyParViewConfig:
+    """Sizes of the views, lengths of walks, and pace. Times are in nanoseconds."""
+
+    active: int = 5
+    """Neighbors; the paper's fan-out 4 plus one. The original says 6 and counts itself."""
+    passive: int = 30
+    """Replacements; the paper's and the original's."""
+    active_walk: int = 6
+    """Hops of a forwarded join, and of a shuffle; the paper's and the original's."""
+    passive_walk: int = 3
+    """Hops that remain where the joiner becomes a replacement; the paper's, the original has 6."""
+    shuffle_active: int = 3
+    """Neighbors that a shuffle tells of; the paper's and the original's."""
+    shuffle_passive: int = 4
+    """Replacements that a shuffle tells of; the paper's and the original's."""
+    shuffle_interval: int = 10 * _SECOND
+    """The original's."""
+    promotion_interval: int = 5 * _SECOND
+    """Between two attempts to fill the active view with nothing lost; the original's."""
+    request_timeout: int = 2 * _SECOND
+    """Wait for the answer to a request; our choice, the original waits for ever."""
+    deny_for: int = 10 * _SECOND
+    """How long a node that failed or left is not taken for living on others' word; our choice."""
+    probe_interval: int = 30 * _SECOND
+    """Between two attempts to reach a node that was lost, or a seed; our choice."""
+    remembered: int = 32
+    """Nodes that were lost, and nodes that failed lately, which are kept; our choice."""
+    disconnections: int = 1_024
+    """Nodes whose disconnections are remembered, sent and received; our choice."""
+    exchange: int = 64
+    """Longest exchange accepted; our choice, a shuffle has 8."""
+    walk: int = 64
+    """Most hops accepted; our choice."""
+    xbot: XBotConfig | None = None
+    """Prefer near neighbors to far ones; by option."""
+
+    def __post_init__(self) -> None:
+        for name in ("active", "passive"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: a view has at least one place")
+
+
+@dataclass(slots=True)
+class HyParViewStatistics:
+    """What was done and met, counted since the start."""
+
+    shuffles: int = 0
+    """Shuffles begun here."""
+    promotions: int = 0
+    """Replacements asked to become neighbors."""
+    accepted: int = 0
+    """Of those, that became one."""
+    rejected: int = 0
+    """Of those, that had no room."""
+    evictions: int = 0
+    """Neighbors given up to make room."""
+    probes: int = 0
+    """Lost nodes and seeds tried again."""
+    denied: int = 0
+    """Messages of nodes, or about nodes, that had just failed or left; dropped."""
+    forged: int = 0
+    """Messages whose sender is not who they say; dropped."""
+    malformed: int = 0
+    """Messages with impossible contents, and of kinds there is no use for; dropped."""
