@@ -47,7 +47,7 @@ class FrameReader:
     def __init__(self, limit: int = FRAME_LIMIT) -> None:
         if limit < 1:
             raise ValueError(f"the limit of a frame must be at least 1 byte, not {limit}")
-        self.limit = limit
+        self.limit: int = limit
         self._head = b""  # of a length that is not complete
         self._missing = 0  # bytes of the frame begun
         self._pieces: list[bytes | memoryview] = []
