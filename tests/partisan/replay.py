@@ -208,9 +208,7 @@ class Player:
                 case Write(number, message):
                     # By way of bytes, so that it is what would have gone over the wire.
                     self.sent.setdefault(number, []).append(decode(encode(message.term())))
-                case Transmit(peer, channel, lane, messages):
-                    connections = self.core.lane_route(peer, channel)
-                    number = connections[lane % len(connections)]
+                case Transmit(_, _, _, messages, number):
                     for each, payload in messages:
                         self._carry_out([Write(number, self.core.numbered(each, payload))])
                 case Dial():

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
+    from heliograph.partisan.protocol.delivery import OutgoingStream
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.protocol.inputs import Input
     from heliograph.partisan.protocol.membership import OrSet
@@ -459,13 +460,15 @@ class NodeCore:
         if former is None or run is None or former == run:
             return []
         dead = [self.connections[each] for slots in peer.slots.values() for each in slots]
-        return self._hang_up(dead, "failure", now)
+        return self._hang_up(dead, "failure", now, resend=False)
 
-    def _hang_up(self, connections: list[Connection], reason: str, now: int) -> list[Effect]:
+    def _hang_up(
+        self, connections: list[Connection], reason: str, now: int, *, resend: bool = True
+    ) -> list[Effect]:
         effects: list[Effect] = []
         for connection in connections:
             effects += connection.hangup(reason)
-            effects += self._forget(connection, reason, now)
+            effects += self._forget(connection, reason, now, resend=resend)
         return effects
 
     def _gone(self, number: int, reason: str, now: int) -> list[Effect]:
@@ -479,8 +482,17 @@ class NodeCore:
             return []
         return self._forget(connection, connection.reason, now)
 
-    def _forget(self, connection: Connection, reason: str, now: int) -> list[Effect]:
-        """Note that a connection is closed, and what follows from it."""
+    def _forget(
+        self, connection: Connection, reason: str, now: int, *, resend: bool = True
+    ) -> list[Effect]:
+        """Note that a connection is closed, and what follows from it.
+
+        Args:
+            connection: Which.
+            reason: Why.
+            now: Nanoseconds.
+            resend: Whether the channel's other connections lead anywhere.
+        """
         del self.connections[connection.number]
         name, channel = connection.peer, connection.channel
         if not connection.dialled or name is None or channel is None:
@@ -494,7 +506,7 @@ class NodeCore:
         if reason not in _FINAL_REASONS:
             peer.failed(now, self._random)
             effects.append(SetTimer(TimerKey("connect", name), peer.retry_at))
-            if remain:
+            if remain and resend:
                 effects += self._resend(name, channel, now)
         return effects
 
@@ -687,18 +699,27 @@ class NodeCore:
     def _resend(self, name: Atom, channel: Atom | None, now: int) -> list[Effect]:
         """Send what the new connections of a channel, or of all, must carry."""
         return [
-            Transmit(name, stream.channel, stream.lane, messages)
+            self._transmit(stream, connections, messages)
             for stream in self.delivery.streams_to(name)
             if channel is None or channel in {stream.channel, UNDEFINED}
-            if self.lane_route(name, stream.channel)
+            if (connections := self.lane_route(name, stream.channel))
             if (messages := stream.resend(now))
         ]
 
+    @staticmethod
+    def _transmit(
+        stream: OutgoingStream[Any],
+        connections: tuple[int, ...],
+        messages: list[tuple[int, Any]],
+    ) -> Transmit:
+        connection = connections[stream.lane % len(connections)]
+        return Transmit(stream.peer, stream.channel, stream.lane, messages, connection)
+
     def _retransmit(self, now: int) -> list[Effect]:
         return [
-            Transmit(stream.peer, stream.channel, stream.lane, messages)
+            self._transmit(stream, connections, messages)
             for stream in self.delivery.streams()
-            if len(stream) and self.lane_route(stream.peer, stream.channel)
+            if len(stream) and (connections := self.lane_route(stream.peer, stream.channel))
             if (messages := stream.due(now))
         ]
 

@@ -518,6 +518,11 @@ class Delivery(Generic[T]):
         stream.channel = channel
         return stream
 
+    @property
+    def duplicates(self) -> int:
+        """Messages that came again and were dropped, of streams that are remembered."""
+        return sum(stream.duplicates for stream in self._incoming.values())
+
     def acknowledgements(self) -> list[tuple[Atom, Atom, int]]:
         """Return peer, channel and number of each acknowledgement that is due, and take it as sent.
 

@@ -60,16 +60,18 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """Send stored messages on the lane's connection, in order: again, or for the first time.
+    """Send stored messages on a connection, in order: again, or for the first time.
 
-    Each is a number and the payload that was offered to the stream. Without a connection they are
-    to be dropped; they stay stored.
+    Each is a number and the payload that was offered to the stream. They stay stored until they are
+    acknowledged, so if the connection is gone meanwhile, drop them.
     """
 
     peer: Atom
     channel: Atom
     lane: int
     messages: list[tuple[int, Any]]
+    connection: int
+    """Where to send them: not on another one, which may lead to another run of the peer."""
 
 
 @dataclass(frozen=True, slots=True)

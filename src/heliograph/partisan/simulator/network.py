@@ -250,12 +250,9 @@ class Network:
             match effect:
                 case Write(number, message):
                     self._send(node, number, message)
-                case Transmit(peer, channel, lane, messages):
-                    connections = core.lane_route(peer, channel)
-                    if connections:
-                        number = connections[lane % len(connections)]
-                        for each, payload in messages:
-                            self._send(node, number, core.numbered(each, payload))
+                case Transmit(_, _, _, messages, number):
+                    for each, payload in messages:
+                        self._send(node, number, core.numbered(each, payload))
                 case Dial(number, peer, _, address):
                     self._dial(node, number, peer, address)
                 case Hangup(number):

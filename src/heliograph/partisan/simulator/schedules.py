@@ -252,6 +252,7 @@ class _Schedule:
         streams = list(node.core.delivery.streams())
         waiting = {message for stream in streams for _, (_, message) in stream.unacknowledged()}
         self.outcome.retransmitted += sum(stream.retransmitted for stream in streams)
+        self.outcome.duplicates += node.core.delivery.duplicates
         self.acknowledged.update(
             message
             for message in self.sent
