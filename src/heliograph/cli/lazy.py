@@ -22,6 +22,7 @@ __all__ = ["LazyCommand", "LazyGroup", "RootGroup"]
 
 # What is imported -> what that is called, and the extras that bring it.
 _EXTRAS: Final = {
+    "anyio": ("anyio", "cli,cluster"),
     "click": ("click", "cli"),
     "google": ("opentelemetry-proto", "cli,otel"),
     "grpc": ("grpcio", "cli,otel-grpc"),

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "catalog": LazyCommand(
         "heliograph.cli.catalog:catalog", "Write, read, check and compare catalogs"
     ),
+    "cluster": LazyCommand("heliograph.cli.cluster:cluster", "Run nodes of a cluster"),
     "collect": LazyCommand(
         "heliograph.cli.collect:collect", "Receive what OpenTelemetry sends, and show it"
     ),

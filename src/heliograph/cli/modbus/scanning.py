@@ -82,8 +82,8 @@ def parse_units(ctx: click.Context, text: str) -> list[int]:
     """
     ids: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        ends = [first, last or first]
+        first, dash, last = part.strip().partition("-")
+        ends = [first, last if dash else first]
         if not all(end.isascii() and end.isdecimal() and int(end) <= 255 for end in ends):
             raise click.BadParameter(
                 f"{part!r} is no unit or range of them; write 1-32,100", ctx, param_hint="--units"

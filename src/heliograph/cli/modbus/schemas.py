@@ -72,6 +72,8 @@ def schema_of_addresses(specs: Sequence[str]) -> type[Schema]:
 
 
 def _mapping(spec: str) -> dict[str, Any]:
+    from heliograph.modboss.mapping import BITS
+
     kind, *rest = spec.split(":")
     object_type = parse_type(spec, kind)
     mapping: dict[str, Any] = {"name": spec, "type": object_type}
@@ -93,9 +95,8 @@ def _mapping(spec: str) -> dict[str, Any]:
         if not equals or key in mapping:
             raise _unreadable(spec)
         mapping[key] = value
-    if "codec" not in mapping and object_type in {"coil", "discrete_input"}:
-        many = mapping.get("count", 1) > 1 or dash
-        mapping["codec"] = "raw" if many else "boolean"
+    if "codec" not in mapping and mapping.get("count", 1) == 1 and not dash:
+        mapping["codec"] = "boolean" if object_type in BITS else "uint16"
     return mapping
 
 

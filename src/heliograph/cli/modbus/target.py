@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import signal
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -32,11 +33,13 @@ __all__ = [
 
 
 def need_pymodbus() -> None:
-    """Say what to install rather than fail halfway.
+    """Say what to install rather than fail halfway, and what is said only once.
 
     Raises:
         ModuleNotFoundError: pymodbus or pyserial is missing.
     """
+    # What it logs of damaged frames, the errors of this command say better.
+    logging.getLogger("pymodbus").addHandler(logging.NullHandler())
     for package in ("pymodbus", "serial"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(f"no {package}", name=package)

@@ -63,11 +63,12 @@ def parse_script(text: str) -> Any:
         return parse_value(text)
     try:
         call = ast.parse(text, mode="eval").body
-        assert isinstance(call, ast.Call)  # it begins with a name and a bracket
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise TypeError("there is more than one call")
         positional = [ast.literal_eval(each) for each in call.args]
         keywords = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
         return scripts[name](*positional, **keywords)
-    except (SyntaxError, TypeError, ValueError, AssertionError) as error:
+    except (SyntaxError, TypeError, ValueError) as error:
         raise click.UsageError(f"{text!r} is no script: {error}") from None
 
 

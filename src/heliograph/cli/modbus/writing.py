@@ -47,9 +47,16 @@ def write(
     """
     pairs = assignments(values, addresses=options["schema"] is None)
     target = Target.of(ctx, url, [name for name, _ in pairs], **options)
+    from heliograph.modboss import ModbossError
+
     mappings = target.schema.mappings
     wanted = {name: parse_value(text) for name, text in pairs}
-    asyncio.run(_write(target, wanted, verify=verify))
+    try:
+        asyncio.run(_write(target, wanted, verify=verify))
+    except ModbossError:
+        raise
+    except ValueError as error:  # what the raw codec lets through, no register can hold
+        raise click.UsageError(str(error), ctx) from None
     if output.json:
         written = [
             {
