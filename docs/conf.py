@@ -45,6 +45,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!heliograph\b).*"),
     ("py:.*", r"heliograph\.(\w+\.)*_\w+"),
 ]
+# `type[...]` in a signature is Python's own, whatever attributes of that name our classes have.
+suppress_warnings = ["ref.python"]
 
 
 def prepare_docstring(

@@ -30,6 +30,7 @@ PAGES = (
     "docs/index.md",
     "docs/tutorial/index.md",
     "docs/how-to/attach-handlers.md",
+    "docs/how-to/describe-a-modbus-device.md",
     "docs/how-to/export-over-otlp.md",
     "docs/how-to/generate-outputs.md",
     "docs/how-to/metrics.md",
@@ -40,7 +41,7 @@ PAGES = (
 )
 
 BLOCK = re.compile(r"(?ms)^```(\w+)\n(.*?)^```$")
-FILE_NAME = re.compile(r"# ([\w/.-]+\.(?:py|toml|yaml))")
+FILE_NAME = re.compile(r"# ([\w/.-]+\.(?:csv|py|toml|yaml))")
 # What this machine has already, or is not the reader's to run here.
 NOT_HERE = (
     "pip install ",

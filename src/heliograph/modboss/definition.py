@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_ADDRESS",
+    "OPTIONS",
     "READ_LIMITS",
     "WRITE_LIMITS",
     "Definition",
@@ -45,7 +46,8 @@ READ_LIMITS: Final[MappingOf[ObjectType, int]] = {
 WRITE_LIMITS: Final[MappingOf[ObjectType, int]] = {"holding_register": 123, "coil": 1968}
 
 _MODES: Final = ("r", "rw", "w")
-_OPTIONS: Final = ("mode", "gap_safe", "unit", "description", "count", *sorted(CODEC_OPTIONS))
+OPTIONS: Final = ("mode", "gap_safe", "unit", "description", "count", *sorted(CODEC_OPTIONS))
+"""What a mapping takes beside name, type, address and codec."""
 
 Methods = Callable[[str], Any]
 """Finds a codec method of the schema by its name, `encode_NAME` or `decode_NAME`, or gives None."""
@@ -164,8 +166,8 @@ class _Check:
 
     def _check_options(self) -> None:
         for option, value in self.definition.options.items():
-            if option not in _OPTIONS:
-                mend = did_you_mean(str(option), _OPTIONS, f"there are {', '.join(_OPTIONS)}")
+            if option not in OPTIONS:
+                mend = did_you_mean(str(option), OPTIONS, f"there are {', '.join(OPTIONS)}")
                 text = f"there is no option {shown(option)}; {mend}"
                 self.fault("unknown_mapping_option", text, option=option)
             elif option in {"unit", "description"} and not isinstance(value, str | None):

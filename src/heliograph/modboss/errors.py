@@ -95,9 +95,9 @@ class Fault:
     text: str
     """What is wrong and how to mend it."""
     parameters: MappingOf[str, Any] = field(default_factory=dict)
-    """What the text is about, by name, such as `{"object_type": "input_register"}`."""
+    """What the text is about, by name: an `object_type`, an `option`, and so on."""
     where: str | None = None
-    """File and line, as `device.csv:7`; None if the definition lies in no file."""
+    """File and line, with a colon between; None if the definition lies in no file."""
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where is not None else ""

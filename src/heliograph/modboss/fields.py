@@ -50,26 +50,26 @@ __all__ = [
     "input_register",
 ]
 
-T_co = TypeVar("T_co", covariant=True)
-T = TypeVar("T")
-E = TypeVar("E", bound=enum.Enum)
+_T_co = TypeVar("_T_co", covariant=True)
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=enum.Enum)
 
 _Address: TypeAlias = int | range
 _Raw: TypeAlias = Literal["raw"]
 _Integer: TypeAlias = "IntName | Literal['bcd']"
 
 
-class Decodes(Protocol[T_co]):
+class Decodes(Protocol[_T_co]):
     """A codec of your own that decodes without knowing the mapping."""
 
-    def decode(self, value: Any, /) -> T_co:
+    def decode(self, value: Any, /) -> _T_co:
         """Decode a register or bit, or a list of them."""
 
 
-class DecodesWithMetadata(Protocol[T_co]):
+class DecodesWithMetadata(Protocol[_T_co]):
     """A codec of your own that decodes by name, type, number of addresses or context."""
 
-    def decode(self, value: Any, metadata: Metadata, /) -> T_co:
+    def decode(self, value: Any, metadata: Metadata, /) -> _T_co:
         """Decode a register or bit, or a list of them."""
 
 
@@ -106,7 +106,7 @@ class OrderedFieldOptions(FieldOptions, total=False):
     """`little` if the low byte of each register comes first."""
 
 
-class Field(Generic[T_co]):
+class Field(Generic[_T_co]):
     """A mapping in the body of a schema, and a typed attribute of its records.
 
     Attributes:
@@ -135,7 +135,7 @@ class Field(Generic[T_co]):
     def __get__(self, instance: None, owner: type[Schema]) -> Self: ...
 
     @overload
-    def __get__(self, instance: Schema, owner: type[Schema]) -> T_co: ...
+    def __get__(self, instance: Schema, owner: type[Schema]) -> _T_co: ...
 
     def __get__(self, instance: Schema | None, owner: type[Schema]) -> Any:
         if instance is None:
@@ -405,18 +405,18 @@ class RegisterFields:
 
     @overload
     def __call__(
-        self, address: _Address, codec: type[E], **options: Unpack[OrderedFieldOptions]
-    ) -> Field[E]: ...
+        self, address: _Address, codec: type[_E], **options: Unpack[OrderedFieldOptions]
+    ) -> Field[_E]: ...
 
     @overload
     def __call__(
         self,
         address: _Address,
-        codec: Decodes[T] | DecodesWithMetadata[T],
+        codec: Decodes[_T] | DecodesWithMetadata[_T],
         *,
         count: int = ...,
         **options: Unpack[FieldOptions],
-    ) -> Field[T]: ...
+    ) -> Field[_T]: ...
 
     @overload
     def __call__(
@@ -486,11 +486,11 @@ class BitFields:
     def __call__(
         self,
         address: _Address,
-        codec: Decodes[T] | DecodesWithMetadata[T],
+        codec: Decodes[_T] | DecodesWithMetadata[_T],
         *,
         count: int = ...,
         **options: Unpack[FieldOptions],
-    ) -> Field[T]: ...
+    ) -> Field[_T]: ...
 
     @overload
     def __call__(

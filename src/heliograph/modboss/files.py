@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from heliograph._located import Member, Node
     from heliograph.modboss.mapping import ObjectType
 
-__all__ = ["COLUMNS", "DeviceFile", "read"]
+__all__ = ["COLUMNS", "KEYS", "DeviceFile", "read"]
 
 COLUMNS: Final = (
     "name",
@@ -58,7 +58,8 @@ _NEEDED: Final = ("name", "type", "address")
 _SECTIONS: Final[dict[str, ObjectType]] = {f"{each}s": each for each in OBJECT_TYPES}
 _LIMITS: Final = {"max_batch_reads": READ_LIMITS, "max_batch_writes": WRITE_LIMITS}
 _ORDERS: Final = ("word_order", "byte_order")
-_KEYS: Final = ("schema", *_ORDERS, *_LIMITS, *_SECTIONS)
+KEYS: Final = ("schema", *_ORDERS, *_LIMITS, *_SECTIONS)
+"""The keys that stand at the top of a YAML file."""
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ class _Yaml:
             elif key in _SECTIONS:
                 self._take_section(_SECTIONS[key], member)
             else:
-                mend = did_you_mean(key, _KEYS, f"there are {', '.join(_KEYS)}")
+                mend = did_you_mean(key, KEYS, f"there are {', '.join(KEYS)}")
                 text = f"there is no {shown(key)}; {mend}"
                 self._fault("unknown_schema_option", text, member.line, option=key)
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Array"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Array(RegisterCodec[list[T]]):
+class Array(RegisterCodec[list[_T]]):
     """A list of values. Orders of words and bytes are those of each element.
 
     Args:
@@ -27,7 +27,7 @@ class Array(RegisterCodec[list[T]]):
         ValueError: The element does not say how many registers it takes, or the length is below 1.
     """
 
-    def __init__(self, element: Codec[T], length: int | None = None) -> None:
+    def __init__(self, element: Codec[_T], length: int | None = None) -> None:
         if not isinstance(element, RegisterCodec) or element.registers is None:
             raise ValueError(f"an array of {element} needs elements that know their registers")
         if length is not None and (type(length) is not int or length < 1):
@@ -37,7 +37,7 @@ class Array(RegisterCodec[list[T]]):
         self.name: str = f"{element.name}[{'' if length is None else length}]"
         self.registers: int | None = None if length is None else length * element.registers
 
-    def fitted(self, count: int) -> Codec[list[T]]:
+    def fitted(self, count: int) -> Codec[list[_T]]:
         if 2 * count % self._size:
             each = self._size // 2
             raise ValueError(f"{self.name} takes multiples of {each} registers, not {count}")
@@ -58,7 +58,7 @@ class Array(RegisterCodec[list[T]]):
                 raise _at(at, error) from None
         return b"".join(parts)
 
-    def from_bytes(self, data: bytes) -> list[T]:
+    def from_bytes(self, data: bytes) -> list[_T]:
         values = []
         for at in range(0, len(data), self._size):
             try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "Compiled", "Endian", "Order", "RegisterCodec"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Endian: TypeAlias = Literal["big", "little"]
 """What comes first: `big` the most significant part, `little` the least significant one."""
@@ -26,7 +26,7 @@ Compiled: TypeAlias = "tuple[str | None, Callable[[Any], Any] | None]"
 _ENDIANS: Final = get_args(Endian)
 
 
-class Codec(ABC, Generic[T]):
+class Codec(ABC, Generic[_T]):
     """Base of the built-in codecs; one of your own needs no base, only the two methods.
 
     Attributes:
@@ -40,7 +40,7 @@ class Codec(ABC, Generic[T]):
     bits: bool = False
 
     @abstractmethod
-    def encode(self, value: T, metadata: Metadata, /) -> Any:
+    def encode(self, value: _T, metadata: Metadata, /) -> Any:
         """Encode a value into one register or bit, or a list of them.
 
         Raises:
@@ -49,7 +49,7 @@ class Codec(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def decode(self, value: Any, metadata: Metadata, /) -> T:
+    def decode(self, value: Any, metadata: Metadata, /) -> _T:
         """Decode one register or bit, or a list of them.
 
         Raises:
@@ -57,7 +57,7 @@ class Codec(ABC, Generic[T]):
             NotAValueError: They are no registers or bits.
         """
 
-    def fitted(self, count: int) -> Codec[T]:  # noqa: ARG002 - for those that depend on it
+    def fitted(self, count: int) -> Codec[_T]:  # noqa: ARG002 - for those that depend on it
         """The codec for a mapping of that many addresses: itself, if the count makes no difference.
 
         Raises:
@@ -73,11 +73,11 @@ class Codec(ABC, Generic[T]):
         return f"<codec {self.name}>"
 
 
-class RegisterCodec(Codec[T]):
+class RegisterCodec(Codec[_T]):
     """A codec that sees its registers as bytes, the high byte of each register first."""
 
     @abstractmethod
-    def to_bytes(self, value: T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int) -> bytes:
         """Encode a value into that many bytes.
 
         Raises:
@@ -85,18 +85,18 @@ class RegisterCodec(Codec[T]):
         """
 
     @abstractmethod
-    def from_bytes(self, data: bytes) -> T:
+    def from_bytes(self, data: bytes) -> _T:
         """Decode the bytes of all registers of the mapping.
 
         Raises:
             CodecError: The encoding gives them no meaning.
         """
 
-    def encode(self, value: T, metadata: Metadata, /) -> list[int]:
+    def encode(self, value: _T, metadata: Metadata, /) -> list[int]:
         count = metadata.address_count
         return list(struct.unpack(f">{count}H", self.to_bytes(value, 2 * count)))
 
-    def decode(self, value: Any, _metadata: Metadata, /) -> T:
+    def decode(self, value: Any, _metadata: Metadata, /) -> _T:
         registers = value if isinstance(value, list) else [value]
         try:
             data = struct.pack(f">{len(registers)}H", *registers)
@@ -104,7 +104,7 @@ class RegisterCodec(Codec[T]):
             raise NotAValueError(f"{shown(value)} is not made of 16 bit registers") from None
         return self.from_bytes(data)
 
-    def fitted(self, count: int) -> Codec[T]:
+    def fitted(self, count: int) -> Codec[_T]:
         if self.registers is not None and count != self.registers:
             raise ValueError(f"{self.name} takes {self.registers} registers, not {count}")
         return self

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BitField", "Bits", "Choice", "Enumeration", "NamedFlags"]
 
-T = TypeVar("T")
-E = TypeVar("E", bound=enum.Enum)
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=enum.Enum)
 
 _UNSIGNED: dict[int, IntName] = {1: "uint16", 2: "uint32", 4: "uint64"}
 
 
-class _OnInteger(RegisterCodec[T]):
+class _OnInteger(RegisterCodec[_T]):
     """A codec that gives the integers of one, two or four registers another meaning.
 
     Args:
@@ -46,18 +46,18 @@ class _OnInteger(RegisterCodec[T]):
         self.registers: int | None = self._base.registers if base is not None else None
 
     @abstractmethod
-    def to_number(self, value: T) -> int:
+    def to_number(self, value: _T) -> int:
         """Encode into an integer."""
 
     @abstractmethod
-    def from_number(self, number: int) -> T:
+    def from_number(self, number: int) -> _T:
         """Decode an integer."""
 
     @abstractmethod
     def numbers(self) -> Iterable[int]:
         """All numbers that it must be able to encode."""
 
-    def fitted(self, count: int) -> Codec[T]:
+    def fitted(self, count: int) -> Codec[_T]:
         if self.registers is None:
             if count not in _UNSIGNED:
                 raise ValueError(f"{self.name} takes 1, 2 or 4 registers, not {count}")
@@ -74,10 +74,10 @@ class _OnInteger(RegisterCodec[T]):
                 raise ValueError(text) from None
         return fitted
 
-    def to_bytes(self, value: T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int) -> bytes:
         return self._base.to_bytes(self.to_number(value), size)
 
-    def from_bytes(self, data: bytes) -> T:
+    def from_bytes(self, data: bytes) -> _T:
         number: int = self._base.from_bytes(data)
         return self.from_number(number)
 
@@ -86,13 +86,13 @@ class _OnInteger(RegisterCodec[T]):
         return (code, self.from_number) if finish is None else (code, self.from_bytes)
 
 
-def _copy(codec: _OnInteger[T]) -> _OnInteger[T]:
-    twin: _OnInteger[T] = object.__new__(type(codec))
+def _copy(codec: _OnInteger[_T]) -> _OnInteger[_T]:
+    twin: _OnInteger[_T] = object.__new__(type(codec))
     twin.__dict__.update(codec.__dict__)
     return twin
 
 
-class Enumeration(_OnInteger[E]):
+class Enumeration(_OnInteger[_E]):
     """A member of an `enum.Enum` whose values are integers, or a set of them if it is a `Flag`.
 
     Args:
@@ -108,7 +108,7 @@ class Enumeration(_OnInteger[E]):
 
     def __init__(
         self,
-        members: type[E],
+        members: type[_E],
         base: IntName | None = None,
         word_order: Endian = "big",
         byte_order: Endian = "big",
@@ -120,7 +120,7 @@ class Enumeration(_OnInteger[E]):
         if not values or not all(type(value) is int for value in values):
             raise ValueError(f"{self.name} must have members, and integers as their values")
         self._numbers = values
-        self._by_number: dict[int, E] = (
+        self._by_number: dict[int, _E] = (
             {} if issubclass(members, enum.Flag) else {member.value: member for member in members}
         )
 
@@ -134,7 +134,7 @@ class Enumeration(_OnInteger[E]):
         number: int = value.value
         return number
 
-    def from_number(self, number: int) -> E:
+    def from_number(self, number: int) -> _E:
         member = self._by_number.get(number)
         if member is not None:
             return member

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bytes", "IPv4", "IPv6", "Mac", "Pad", "Utf8"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Pad: TypeAlias = Literal["nul", "space"]
 """What fills up the registers behind a text."""
@@ -24,7 +24,7 @@ Pad: TypeAlias = Literal["nul", "space"]
 _PADS: Final[dict[Pad, bytes]] = {"nul": b"\0", "space": b" "}
 
 
-class _Ordered(RegisterCodec[T]):
+class _Ordered(RegisterCodec[_T]):
     """A codec whose registers, or the bytes in them, may come in another order.
 
     Args:
@@ -39,17 +39,17 @@ class _Ordered(RegisterCodec[T]):
         self._order = Order(word_order, byte_order)
 
     @abstractmethod
-    def encode_bytes(self, value: T, size: int) -> bytes:
+    def encode_bytes(self, value: _T, size: int) -> bytes:
         """Encode into big-endian bytes."""
 
     @abstractmethod
-    def decode_bytes(self, data: bytes) -> T:
+    def decode_bytes(self, data: bytes) -> _T:
         """Decode big-endian bytes."""
 
-    def to_bytes(self, value: T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int) -> bytes:
         return self._order(self.encode_bytes(value, size))
 
-    def from_bytes(self, data: bytes) -> T:
+    def from_bytes(self, data: bytes) -> _T:
         return self.decode_bytes(self._order(data))
 
 
