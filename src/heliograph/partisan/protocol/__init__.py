@@ -5,18 +5,19 @@
 """
 
 from heliograph.partisan.protocol.config import ProtocolConfig
-from heliograph.partisan.protocol.core import CORE_NAMES, MEMBERSHIP, NodeCore, Statistics
-from heliograph.partisan.protocol.delivery import (
-    Delivery,
+from heliograph.partisan.protocol.core import CORE_NAMES, NodeCore
+from heliograph.partisan.protocol.delivery import Delivery
+from heliograph.partisan.protocol.effects import Effect
+from heliograph.partisan.protocol.identity import Identity, is_ours, new_identity, read_actor
+from heliograph.partisan.protocol.inputs import Input, TimerKey
+from heliograph.partisan.protocol.membership import MembershipState, OrSet
+from heliograph.partisan.protocol.mesh import MEMBERSHIP, Statistics
+from heliograph.partisan.protocol.streams import (
     DeliveryConfig,
     IncomingStream,
     OutgoingStream,
     Verdict,
 )
-from heliograph.partisan.protocol.effects import Effect
-from heliograph.partisan.protocol.identity import Identity, is_ours, new_identity, read_actor
-from heliograph.partisan.protocol.inputs import Input, TimerKey
-from heliograph.partisan.protocol.membership import MembershipState, OrSet
 
 __all__ = [
     "CORE_NAMES",

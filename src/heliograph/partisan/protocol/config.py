@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from heliograph.partisan.protocol.delivery import DeliveryConfig
+from heliograph.partisan.protocol.streams import DeliveryConfig
 
 if TYPE_CHECKING:
     from heliograph.partisan.wire.refs import RefFormat

@@ -7,52 +7,22 @@ effects: on real sockets, in the simulator, and in the replay of recorded conver
 
 Its parts: `membership` says who belongs to the cluster, `peers` which connections are wanted,
 `connection` what happens on each, `delivery` what is still to be acknowledged, `remote` who
-monitors and calls whom. This module connects them:
-
-*   The whole membership state is gossiped to all members: after a handshake with a node that was
-    not connected before, when what others gossip differs from what is known here, periodically, and
-    on leaving. It goes by the channel `partisan_membership` and waits until that is open.
-*   Whoever is a member is dialled. Whoever is none any more is hung up on, in both directions.
-*   A node that others have removed starts anew, alone, as the original does. What still comes from
-    nodes that know it only as removed is not merged: they would be members here, and we not there.
-*   Two entries of one name mean that a node came back with another address or other channels. A
-    node removes its own former entries; of another's, those that its own gossip does not name.
+monitors and calls whom; `mesh` connects them. This module deals out what comes in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from heliograph.partisan.errors import (
-    NotConnectedError,
-    QueueFullError,
-    StateError,
-    UnknownNodeError,
-)
+from heliograph.partisan.errors import NotConnectedError, QueueFullError, UnknownNodeError
 from heliograph.partisan.protocol import inputs
-from heliograph.partisan.protocol.config import ProtocolConfig
-from heliograph.partisan.protocol.connection import Connection, Phase
-from heliograph.partisan.protocol.delivery import Delivery, Verdict
-from heliograph.partisan.protocol.effects import (
-    CancelTimer,
-    Connected,
-    Deliver,
-    Dial,
-    LeftCluster,
-    PeerJoined,
-    PeerLeft,
-    Persist,
-    SetTimer,
-    Transmit,
-    Undelivered,
-    Write,
-)
-from heliograph.partisan.protocol.identity import is_ours, new_identity, read_actor
+from heliograph.partisan.protocol.connection import Phase
+from heliograph.partisan.protocol.effects import CancelTimer, Deliver, Persist, SetTimer, Write
+from heliograph.partisan.protocol.identity import is_ours
 from heliograph.partisan.protocol.inputs import TimerKey
-from heliograph.partisan.protocol.membership import EMPTY_SET, MembershipState
+from heliograph.partisan.protocol.mesh import Mesh
 from heliograph.partisan.protocol.peers import Peer
-from heliograph.partisan.protocol.remote import Remote
+from heliograph.partisan.protocol.streams import Verdict
 from heliograph.partisan.wire import Atom, NodeSpec
 from heliograph.partisan.wire.messages import (
     MANAGER,
@@ -71,153 +41,25 @@ from heliograph.partisan.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from random import Random
+    from collections.abc import Iterable
 
-    from heliograph.partisan.protocol.delivery import OutgoingStream
+    from heliograph.partisan.protocol.connection import Connection
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.protocol.inputs import Input
-    from heliograph.partisan.protocol.membership import OrSet
     from heliograph.partisan.wire import Term
     from heliograph.partisan.wire.messages import Message
 
-__all__ = ["CORE_NAMES", "MEMBERSHIP", "NodeCore", "Statistics"]
+__all__ = ["CORE_NAMES", "NodeCore"]
 
 CORE_NAMES: Final = frozenset({MANAGER, MONITOR, RPC_BACKEND})
 """Whom messages for the node itself are addressed to: drivers hand them over as `Received`."""
-
-MEMBERSHIP: Final = Atom("partisan_membership")
-"""The channel that gossip goes by."""
-_TOKEN_LENGTH: Final = 20  # the original's
 _MILLISECOND: Final = 1_000_000
 _GOSSIP: Final = TimerKey("gossip")
 _RETRANSMIT: Final = TimerKey("retransmit")
-_DOWN_REASONS: Final = frozenset({"leave", "evicted", "closed", "failure", "timeout", "shutdown"})
-_FINAL_REASONS: Final = frozenset({"leave", "shutdown"})  # after which nobody dials again
 
 
-@dataclass(slots=True)
-class Statistics:
-    """What was met and needs no event."""
-
-    malformed: int = 0
-    """Messages whose contents could not be understood; they are dropped."""
-    ignored: int = 0
-    """Messages of a kind that a full mesh has no use for; they are dropped."""
-    stale_gossip: int = 0
-    """States of nodes that know this one only as removed; they are not merged."""
-    unroutable: int = 0
-    """Answers for nodes that there is no connection to; they are dropped."""
-
-
-class NodeCore:
-    """One node's protocol.
-
-    Args:
-        spec: What the node tells of itself.
-        config: Pace and bounds.
-        random: For tokens, references and waits.
-        state: What `Persist` said last in a former life; None starts a cluster of one.
-        system_offset: The time of day, in nanoseconds since 1970, when `now` is 0.
-        parse: Reads a membership state; it may remember those that come again.
-
-    Raises:
-        StateError: `state` is not what `Persist` says.
-
-    Attributes:
-        name: The node's name.
-        spec: See above.
-        identity: This run of it.
-        members: The membership.
-        peers: Members and nodes being joined, by name, without this node.
-        connections: All open or opening connections, by number.
-        routes: Connections that may carry data, by peer and channel, the oldest first. The
-            tuples are replaced, never changed.
-        delivery: Acknowledged messages; drivers call it directly.
-        remote: Monitors and processes; drivers say there which processes live.
-        statistics: Counters.
-    """
-
-    def __init__(
-        self,
-        spec: NodeSpec,
-        *,
-        config: ProtocolConfig | None = None,
-        random: Random,
-        state: Term = None,
-        system_offset: int = 0,
-        parse: Callable[[Term], MembershipState] | None = None,
-    ) -> None:
-        self.spec = spec
-        self.name = spec.name
-        self.config = config if config is not None else ProtocolConfig()
-        self._random = random
-        self._system_offset = system_offset
-        self.identity = new_identity(random.randbytes)
-        self._parse = self._read if parse is None else parse
-        self.members = EMPTY_SET if state is None else self._parse(state).members
-        self.peers: dict[Atom, Peer] = {}
-        self.connections: dict[int, Connection] = {}
-        self.routes: dict[tuple[Atom, Atom], tuple[int, ...]] = {}
-        self.delivery: Delivery[Any] = Delivery(self.identity, self.config.delivery)
-        self.remote = Remote(self.name, self.config.reference_format, self.config.monitors)
-        self.statistics = Statistics()
-        self._next_connection = 1
-        self._told: dict[Atom, NodeSpec] = {}  # members that were told to have joined
-        self._state_term: Term = None
-        self.members = self._with_self(self.members)
-
-    # --- for drivers ---
-
-    def new_connection(self) -> int:
-        """Return a number for a connection; each is given once."""
-        number = self._next_connection
-        self._next_connection += 1
-        return number
-
-    def touch(self, connection: int, now: int) -> None:
-        """Note that something came of a connection that the driver handles itself."""
-        self.connections[connection].touched = now
-
-    def route(self, peer: Atom, channel: Atom) -> tuple[int, ...]:
-        """Return the connections that data may go by: of the channel, or else the default one."""
-        return self.routes.get((peer, channel)) or self.routes.get((peer, UNDEFINED), ())
-
-    def lanes(self, peer: Atom, channel: Atom) -> int:
-        """Return among how many lanes the partition keys of a channel are dealt out.
-
-        That is its parallelism. If the peer has changed that, the former number holds until all
-        messages are acknowledged, lest messages of one key overtake each other.
-        """
-        known = self.peers[peer]
-        wanted = known.parallelism(channel) or known.parallelism(UNDEFINED)
-        return self.delivery.lanes(peer, channel, wanted)
-
-    def lane_route(self, peer: Atom, channel: Atom) -> tuple[int, ...]:
-        """Return the connections that messages to be acknowledged may go by.
-
-        They wait for a channel that the peer has and that is not open yet, since what overtook
-        them on the default channel would arrive out of order.
-        """
-        connections = self.routes.get((peer, channel))
-        if connections is None and not self.peers[peer].parallelism(channel):
-            connections = self.routes.get((peer, UNDEFINED))
-        return connections or ()
-
-    def numbered(self, number: int, payload: tuple[Term, Term]) -> AckedForward:
-        """Return the frame of a message to be acknowledged."""
-        clock = Clock(UNDEFINED, ((self.name, number),))
-        return AckedForward(self.name, clock, *payload)
-
-    def state(self) -> Term:
-        """Return the membership state as others get it."""
-        if self._state_term is None:
-            self._state_term = MembershipState(self.identity.actor, self.members).term()
-        return self._state_term
-
-    def reference(self) -> Term:
-        """Make a remote reference never used before."""
-        return self.remote.new_reference(self._random)
+class NodeCore(Mesh):
+    """One node's protocol. For its arguments and attributes see `Mesh`."""
 
     # --- inputs ---
 
@@ -383,33 +225,7 @@ class NodeCore:
                 self.statistics.unroutable += 1
         return effects
 
-    # --- connections ---
-
-    def _open(
-        self, number: int, peer: Atom | None = None, channel: Atom | None = None
-    ) -> Connection:
-        connection = Connection(number, self.name, self.config, self.reference, peer, channel)
-        self.connections[number] = connection
-        return connection
-
-    def _connect_all(self, now: int) -> list[Effect]:
-        return [effect for peer in self.peers.values() for effect in self._connect(peer, now)]
-
-    def _connect(self, peer: Peer, now: int) -> list[Effect]:
-        """Dial what a peer lacks, one connection for each channel, or say when to try again."""
-        missing = peer.missing()
-        if not missing:
-            return []
-        timer = TimerKey("connect", peer.name)
-        if now < peer.retry_at:
-            return [SetTimer(timer, peer.retry_at)]
-        effects: list[Effect] = []
-        for channel in missing:
-            number = self.new_connection()
-            peer.dialling[number] = channel
-            self._open(number, peer.name, channel)
-            effects.append(Dial(number, peer.name, channel, peer.address()))
-        return [*effects, SetTimer(timer, now + self.config.connection_interval)]
+    # --- what comes ---
 
     def _received(self, number: int, messages: tuple[Message, ...], now: int) -> list[Effect]:
         connection = self.connections.get(number)
@@ -423,232 +239,6 @@ class NodeCore:
             if number in self.connections:
                 effects += self._message(connection, message, now)
         return [*effects, *self._forget_closed(connection, now), *self._acknowledge()]
-
-    def _established(self, connection: Connection, now: int) -> list[Effect]:
-        name, channel = connection.peer, connection.channel
-        assert name is not None
-        assert channel is not None
-        connected = Connected(connection.number, name, channel, connection.dialled)
-        if not connection.dialled:
-            return [connected]
-        peer = self.peers[name]
-        try:
-            state = self._parse(connection.state)
-        except StateError:
-            self.statistics.malformed += 1
-            return connection.hangup("protocol_error")
-        run = read_actor(state.actor)
-        effects = self._restarted(peer, run, now)
-        again = self.delivery.met(name, run)
-        effects += [connected, *peer.opened(connection.number, channel)]
-        first = self._reroute(name, channel) == 1
-        if self.spec not in self.members.merge(state.members) and not peer.joining:
-            return [*effects, *self._start_anew(now, removed=True)]
-        if peer.pending:
-            peer.pending = False
-            effects += self._join_with(peer, state.members, now)
-        if name in self.peers:
-            effects += self._flush(peer)
-            if first or again:
-                effects += self._resend(name, None if again else channel, now)
-            effects += self._connect(peer, now)
-        return effects
-
-    def _restarted(self, peer: Peer, run: int | None, now: int) -> list[Effect]:
-        """Give up connections to a former run of a peer of our kind: they lead nowhere."""
-        former = self.delivery.run(peer.name)
-        if former is None or run is None or former == run:
-            return []
-        dead = [self.connections[each] for slots in peer.slots.values() for each in slots]
-        return self._hang_up(dead, "failure", now, resend=False)
-
-    def _hang_up(
-        self, connections: list[Connection], reason: str, now: int, *, resend: bool = True
-    ) -> list[Effect]:
-        effects: list[Effect] = []
-        for connection in connections:
-            effects += connection.hangup(reason)
-            effects += self._forget(connection, reason, now, resend=resend)
-        return effects
-
-    def _gone(self, number: int, reason: str, now: int) -> list[Effect]:
-        connection = self.connections.get(number)
-        if connection is None:
-            return []
-        return [*connection.closed(reason), *self._forget(connection, reason, now)]
-
-    def _forget_closed(self, connection: Connection, now: int) -> list[Effect]:
-        if connection.phase is not Phase.CLOSED or connection.number not in self.connections:
-            return []
-        return self._forget(connection, connection.reason, now)
-
-    def _forget(
-        self, connection: Connection, reason: str, now: int, *, resend: bool = True
-    ) -> list[Effect]:
-        """Note that a connection is closed, and what follows from it.
-
-        Args:
-            connection: Which.
-            reason: Why.
-            now: Nanoseconds.
-            resend: Whether the channel's other connections lead anywhere.
-        """
-        del self.connections[connection.number]
-        name, channel = connection.peer, connection.channel
-        if not connection.dialled or name is None or channel is None:
-            return []
-        peer = self.peers[name]
-        why = reason if reason in _DOWN_REASONS else "failure"
-        effects = peer.lost(connection.number, channel, why)
-        remain = self._reroute(name, channel)
-        if not peer.connected:
-            effects += self.remote.node_down(name)
-        if reason not in _FINAL_REASONS:
-            peer.failed(now, self._random)
-            effects.append(SetTimer(TimerKey("connect", name), peer.retry_at))
-            if remain and resend:
-                effects += self._resend(name, channel, now)
-        return effects
-
-    def _reroute(self, name: Atom, channel: Atom) -> int:
-        """Renew the route of a channel; return how many connections it has."""
-        connections = self.peers[name].slots.get(channel)
-        if connections:
-            self.routes[name, channel] = tuple(connections)
-            return len(connections)
-        self.routes.pop((name, channel), None)
-        return 0
-
-    # --- membership ---
-
-    def _read(self, state: Term) -> MembershipState:
-        config = self.config
-        return MembershipState.parse(state, entries=config.members, tokens=config.tokens)
-
-    def _token(self) -> bytes:
-        return self._random.randbytes(_TOKEN_LENGTH)
-
-    def _with_self(self, members: OrSet) -> OrSet:
-        """Return the set with this node in it, as it is now and not as it was formerly."""
-        if self.spec not in members:
-            members = members.add(self.spec, self._token())
-        return _without_former(members, self.spec)
-
-    def _join_with(self, peer: Peer, theirs: OrSet, now: int) -> list[Effect]:
-        """Merge the state of a peer that was not connected before."""
-        peer.joining = False
-        effects = self._adopt(self._with_self(self.members.merge(theirs)), now)
-        return [*effects, *self._gossip(self.members), *self._connect_all(now)]
-
-    def _gossiped(self, gossip: Gossip, now: int) -> list[Effect]:
-        try:
-            state = self._parse(gossip.state)
-        except StateError:
-            self.statistics.malformed += 1
-            return []
-        sender, theirs = gossip.sender, state.members
-        effects: list[Effect] = []
-        peer = self.peers.get(sender.name)
-        if peer is not None:
-            effects += self._restarted(peer, read_actor(state.actor), now)
-        elif self._left_for(theirs):
-            self.statistics.stale_gossip += 1
-            return []
-        members = self.members.merge(theirs)
-        if self.spec not in members:
-            return [*effects, *self._start_anew(now, removed=True)]
-        members = _without_former(_without_former(members, sender), self.spec)
-        if theirs == self.members == members:
-            return effects
-        effects += self._adopt(members, now)
-        if not members.named(sender.name):
-            # It does not know that it was removed. It will dial again, and be told by our state.
-            known = [each for each in self.connections.values() if each.peer == sender.name]
-            effects += self._hang_up(known, "leave", now)
-        return [*effects, *self._gossip(members), *self._connect_all(now)]
-
-    def _left_for(self, theirs: OrSet) -> bool:
-        """Tell whether a set knows this node only as one that has left."""
-        return bool(theirs.tokens(self.spec)) and self.spec not in theirs
-
-    def _adopt(self, members: OrSet, now: int) -> list[Effect]:
-        """Take over a membership: tell who came and went, and part from the latter."""
-        effects: list[Effect] = []
-        if members != self.members:
-            self.members = members
-            self._state_term = None
-            effects.append(Persist(self.state()))
-        present: dict[Atom, list[NodeSpec]] = {}
-        for spec in members:
-            if spec.name != self.name:
-                present.setdefault(spec.name, []).append(spec)
-        for name, specs in present.items():
-            peer = self.peers.get(name)
-            if peer is None:
-                peer = self.peers[name] = Peer(specs[-1], self.config)
-            if peer.spec not in specs:
-                peer.spec = specs[-1]
-            known = [at for each in specs for at in each.listen_addrs]
-            if peer.joining:  # where the application expects it, before where others do
-                known = [*peer.addresses, *known]
-            peer.addresses = tuple(dict.fromkeys(known))
-            if name not in self._told:
-                self._told[name] = peer.spec
-                effects.append(PeerJoined(peer.spec))
-            effects += peer.check()
-        for peer in [each for each in self.peers.values() if each.name not in present]:
-            if not peer.joining:
-                effects += self._part(peer, now)
-        return effects
-
-    def _part(self, peer: Peer, now: int) -> list[Effect]:
-        """Let go of a peer that is no member, or that we no longer try to join."""
-        name = peer.name
-        theirs = [each for each in self.connections.values() if each.peer == name]
-        effects = self._hang_up(theirs, "leave", now)
-        del self.peers[name]
-        effects.append(CancelTimer(TimerKey("connect", name)))
-        for channel, payloads in self.delivery.forget(name).items():
-            effects.append(Undelivered(name, channel, payloads))
-        spec = self._told.pop(name, None)
-        if spec is not None:
-            effects.append(PeerLeft(spec))
-        return effects
-
-    def _start_anew(self, now: int, *, removed: bool) -> list[Effect]:
-        """Become a cluster of one again: no member of the old one any more."""
-        effects: list[Effect] = []
-        for peer in list(self.peers.values()):
-            effects += self._part(peer, now)
-        effects += self._hang_up(list(self.connections.values()), "leave", now)
-        self.members = self._with_self(EMPTY_SET)
-        self._state_term = None
-        return [*effects, Persist(self.state()), LeftCluster(removed)]
-
-    def _gossip(self, members: OrSet) -> list[Effect]:
-        """Send a membership to all that are members now."""
-        if members is self.members:
-            state = self.state()
-        else:
-            state = MembershipState(self.identity.actor, members).term()
-        message = Gossip(self.spec, state)
-        effects: list[Effect] = []
-        for name in self._told:
-            peer = self.peers[name]
-            peer.backlog.append(message)
-            effects += self._flush(peer)
-        return effects
-
-    def _flush(self, peer: Peer) -> list[Effect]:
-        channel = MEMBERSHIP if peer.parallelism(MEMBERSHIP) else UNDEFINED
-        connections = self.routes.get((peer.name, channel))
-        if not connections:
-            return []
-        effects: list[Effect] = [Write(connections[0], message) for message in peer.backlog]
-        peer.backlog.clear()
-        return effects
-
-    # --- messages ---
 
     def _message(self, connection: Connection, message: Message, now: int) -> list[Effect]:
         channel = connection.channel or UNDEFINED
@@ -695,42 +285,6 @@ class NodeCore:
                 for peer, channel, number in self.delivery.acknowledgements()
             ]
         )
-
-    def _resend(self, name: Atom, channel: Atom | None, now: int) -> list[Effect]:
-        """Send what the new connections of a channel, or of all, must carry."""
-        return [
-            self._transmit(stream, connections, messages)
-            for stream in self.delivery.streams_to(name)
-            if channel is None or channel in {stream.channel, UNDEFINED}
-            if (connections := self.lane_route(name, stream.channel))
-            if (messages := stream.resend(now))
-        ]
-
-    @staticmethod
-    def _transmit(
-        stream: OutgoingStream[Any],
-        connections: tuple[int, ...],
-        messages: list[tuple[int, Any]],
-    ) -> Transmit:
-        connection = connections[stream.lane % len(connections)]
-        return Transmit(stream.peer, stream.channel, stream.lane, messages, connection)
-
-    def _retransmit(self, now: int) -> list[Effect]:
-        return [
-            self._transmit(stream, connections, messages)
-            for stream in self.delivery.streams()
-            if len(stream) and (connections := self.lane_route(stream.peer, stream.channel))
-            if (messages := stream.due(now))
-        ]
-
-
-def _without_former(members: OrSet, spec: NodeSpec) -> OrSet:
-    """Return the set without what a node was before it became what it says it is."""
-    if spec in members:
-        for other in members.named(spec.name):
-            if other != spec:
-                members = members.remove(other)
-    return members
 
 
 def _unpadded(message: Term) -> Term:
