@@ -66,7 +66,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. Without a rival the bar is on our own time, in nanoseconds."""
+    """One line of a table. Without a rival the bar is on our own time, in nanoseconds.
+
+    With a `unit`, which may be empty, the amounts are no times but numbers of these.
+    """
 
     case: str
     ours: float
@@ -74,6 +77,7 @@ class Row:
     theirs: float | None
     ratio: float | None
     bar: float
+    unit: str | None = None
 
     @property
     def met(self) -> bool:
@@ -155,16 +159,21 @@ def table(title: str, rows: Iterable[Row], facts: Mapping[str, str]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     verdict = "met" if row.met else "MISSED"
     if row.rival is None or row.theirs is None or row.ratio is None:
-        return (row.case, _time(row.ours), "-", "-", "-", _time(row.bar), verdict)
+        ours, bar = _amount(row.ours, row.unit), _amount(row.bar, row.unit)
+        return (row.case, ours, "-", "-", "-", bar, verdict)
     return (
         row.case,
-        _time(row.ours),
+        _amount(row.ours, row.unit),
         row.rival,
-        _time(row.theirs),
+        _amount(row.theirs, row.unit),
         f"{row.ratio:.3f}",
-        f"{row.bar:.2f}",
+        f"{row.bar:.2f}" if row.bar >= 0.01 else f"{row.bar:g}",
         verdict,
     )
+
+
+def _amount(value: float, unit: str | None) -> str:
+    return _time(value) if unit is None else f"{value:g} {unit}".rstrip()
 
 
 def _time(nanoseconds: float) -> str:

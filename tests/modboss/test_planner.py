@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from heliograph.modboss import BadValueError, CodecError, DecodeError, Schema, read
 from heliograph.modboss.caching import MOST_PLANS
 from heliograph.modboss.options import MaxGap
+from heliograph.modboss.planner import MANY
 
 
 class Halved:
@@ -157,6 +158,27 @@ def test_plans_are_kept_by_names_and_gaps() -> None:
     read(schema, ["n0"], lambda *_: 0)
     read(schema, "all", lambda *_: [0] * 3)
     assert len(plans) == 6
+
+
+def test_the_plan_of_many_names_is_found_by_the_very_same_tuple() -> None:
+    schema = Schema.from_mappings(
+        "S", [{"name": f"n{at}", "type": "coil", "address": at} for at in range(2 * MANY)]
+    )
+
+    def read_func(_type: str, start: int, count: int) -> list[int]:
+        return [address % 2 for address in range(start, start + count)]
+
+    planner = schema._planner
+    names = tuple(f"n{at}" for at in range(2 * MANY))
+    other = tuple(reversed(names))
+    for _ in range(3):
+        for each in (names, other, list(names)):
+            for gap in (0, 1):
+                assert list(read(schema, each, read_func, max_gap=gap)) == list(each)
+    assert len(planner.reads) == 4
+    assert planner.kept(names, 0) is planner.kept(tuple(list(names)), 0)
+    assert planner.kept(names, 1) is not planner.kept(names, 0)
+    assert planner.kept((*names, "n0"), 0) is None
 
 
 def test_plans_are_bounded() -> None:

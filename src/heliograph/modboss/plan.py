@@ -39,19 +39,37 @@ _NAME: Final[Any] = attrgetter("name")
 
 
 class Batch(NamedTuple):
-    """A range of addresses of one type that one request reads or writes."""
+    """A range of addresses of one type that one request reads or writes.
+
+    Batches of a type share what they are batches of, so that a plan has few objects.
+    """
 
     object_type: ObjectType
     starting_address: int
     address_count: int
     """How many addresses it has, gaps included."""
-    names: tuple[str, ...]
-    """Names of the mappings asked for, by address."""
-    mappings: tuple[Mapping, ...]
     gap_addresses: int
     """How many of the addresses nobody asked for."""
     largest_gap: int
     """Addresses of its largest single gap."""
+    group: tuple[Mapping, ...]
+    """All mappings of the type that were asked for, by address."""
+    group_names: tuple[str, ...]
+    """Their names."""
+    begin: int
+    """Index of the batch's first mapping among them."""
+    end: int
+    """Index after the last one."""
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """The mappings it has, by address."""
+        return self.group[self.begin : self.end]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.group_names[self.begin : self.end]
 
     @property
     def objects(self) -> int:
@@ -69,7 +87,8 @@ class SafeAddresses:
         for object_type, group in _by_type([each for each in mappings if each.gap_safe]).items():
             group.sort(key=_START)
             end = -1
-            firsts, ends = [], []
+            firsts: list[int] = []
+            ends: list[int] = []
             for mapping in group:
                 first = mapping.starting_address
                 if first == end:
@@ -113,13 +132,14 @@ def plan(
         BatchTooLargeError: A mapping exceeds the limit by itself.
     """
     batches: list[Batch] = []
-    for object_type, group in _by_type(mappings).items():
-        group.sort(key=_START)
+    for object_type, found in _by_type(mappings).items():
+        found.sort(key=_START)
+        group = tuple(found)
+        names = tuple(map(_NAME, group))
         limit = limits[object_type]
         bridged = max_gap.get(object_type, 0) if max_gap and safe is not None else 0
         fenced = fences.get(object_type, ())
-        begin = 0
-        first = end = gaps = largest = 0
+        begin = first = end = gaps = largest = 0
         for at, mapping in enumerate(group):
             start, count = mapping.starting_address, mapping.address_count
             if count > limit:
@@ -139,23 +159,33 @@ def plan(
                     largest = max(largest, gap)
             else:
                 if at:
-                    batches.append(_batch(object_type, first, end, group[begin:at], gaps, largest))
+                    batches.append(
+                        Batch(
+                            object_type, first, end - first, gaps, largest, group, names, begin, at
+                        )
+                    )
                 begin, first, gaps, largest = at, start, 0, 0
             end = start + count
-        batches.append(_batch(object_type, first, end, group[begin:], gaps, largest))
+        batches.append(
+            Batch(object_type, first, end - first, gaps, largest, group, names, begin, len(group))
+        )
     return batches
 
 
 def batch_of(mappings: Sequence[Mapping]) -> Batch:
     """Make one batch of mappings of one type that are sorted by address."""
-    first = end = mappings[0].starting_address
+    group = tuple(mappings)
+    first = end = group[0].starting_address
     gaps = largest = 0
-    for mapping in mappings:
+    for mapping in group:
         gap = mapping.starting_address - end
         gaps += gap
         largest = max(largest, gap)
         end = mapping.end_address
-    return _batch(mappings[0].object_type, first, end, mappings, gaps, largest)
+    names = tuple(map(_NAME, group))
+    return Batch(
+        group[0].object_type, first, end - first, gaps, largest, group, names, 0, len(group)
+    )
 
 
 def _by_type(mappings: Iterable[Mapping]) -> dict[ObjectType, list[Mapping]]:
@@ -167,18 +197,6 @@ def _by_type(mappings: Iterable[Mapping]) -> dict[ObjectType, list[Mapping]]:
         else:
             group.append(mapping)
     return groups
-
-
-def _batch(
-    object_type: ObjectType,
-    first: int,
-    end: int,
-    mappings: Sequence[Mapping],
-    gaps: int,
-    largest: int,
-) -> Batch:
-    taken = tuple(mappings)
-    return Batch(object_type, first, end - first, tuple(map(_NAME, taken)), taken, gaps, largest)
 
 
 def _crosses(fenced: Sequence[int], end: int, start: int) -> bool:

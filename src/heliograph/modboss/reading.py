@@ -16,7 +16,7 @@ from heliograph.modboss.options import (
     check_gaps,
     check_refusals,
 )
-from heliograph.modboss.planner import ReadPlan
+from heliograph.modboss.planner import MANY, ReadPlan
 from heliograph.modboss.refusals import Reading, Refusals
 from heliograph.modboss.splitting import Splitter
 from heliograph.spans import EMPTY
@@ -71,7 +71,10 @@ def reading(
     key = names if isinstance(names, str | tuple) else _tuple(names)
     plan: ReadPlan | None
     try:
-        plan = planner.reads.get((key, gaps))
+        if key is names and type(key) is tuple and len(key) > MANY:
+            plan = planner.kept(key, gaps)
+        else:
+            plan = planner.reads.get((key, gaps))
     except TypeError:  # there is something among the names that is not hashable
         plan = None
     if plan is not None:
@@ -203,9 +206,9 @@ def _values(
 ) -> Sequence[Any]:
     """Give what the caller gets for each mapping, in the order of the names."""
     if not debug:
-        return plan.decoded(replies, context) if decode else plan.encoded(replies)
+        return plan.decoder.decoded(replies, context) if decode else plan.decoder.encoded(replies)
     described: list[dict[str, Any]] = []
-    for mapping, encoded in zip(plan.mappings, plan.encoded(replies), strict=True):
+    for mapping, encoded in zip(plan.mappings, plan.decoder.encoded(replies), strict=True):
         described.append(
             {
                 "type": mapping.object_type,
@@ -217,7 +220,9 @@ def _values(
             }
         )
     if decode:
-        for description, value in zip(described, plan.decoded(replies, context), strict=True):
+        for description, value in zip(
+            described, plan.decoder.decoded(replies, context), strict=True
+        ):
             description["value"] = value
     return described
 
