@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -41,7 +41,7 @@ from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -165,6 +165,11 @@ class Driver:
         self.call_soon = loop.call_soon
         self.now = loop.now
         self._routes = routes
+        self._to_spawn: deque[
+            tuple[Callable[..., Coroutine[Any, Any, None]], tuple[object, ...]]
+        ] = deque()
+        self._wake_spawner = self.make_waiter()
+        tasks.start_soon(self._spawning, name=f"partisan {self.name}")
         if self._tls is not None:
             self._contexts = (self._tls.server_context(), self._tls.client_context())
         state = self._load()
@@ -255,6 +260,24 @@ class Driver:
             self._empty = self.make_waiter()
             await self._empty.wait()
 
+    def _spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: object
+    ) -> None:
+        """Start a task.
+
+        A callback of the loop may ask for it, where anyio knows no loop; so a task does it.
+        """
+        self._to_spawn.append((function, arguments))
+        self._wake_spawner.set()
+
+    async def _spawning(self) -> None:
+        while True:
+            while self._to_spawn:
+                function, arguments = self._to_spawn.popleft()
+                self._tasks.start_soon(function, *arguments)
+            self._wake_spawner = self.make_waiter()
+            await self._wake_spawner.wait()
+
     # -- The protocol -----------------------------------------------------------------------------
 
     def do(self, happened: Input) -> None:
@@ -277,8 +300,8 @@ class Driver:
                 self._dial(effect)
             case effects.Hangup(number, reason):
                 self._hang_up(number, reason)
-            case effects.Transmit(peer, channel, lane, messages):
-                self._routes.transmit(peer, channel, lane, messages)
+            case effects.Transmit(peer, channel, _, messages, number):
+                self._routes.transmit(peer, channel, messages, self.links.get(number))
             case effects.Persist(state):
                 self._save(state)
             case effects.Connected(number, peer, channel, dialled):
@@ -329,15 +352,17 @@ class Driver:
         )
         self._live.add(number)
         self._greeting[number] = link.opened
-        self.dials[number] = anyio.CancelScope()
-        self._tasks.start_soon(self._dialling, dial, link, name=f"partisan dial {dial.peer}")
+        self._spawn(self._dialling, dial, link)
 
     async def _dialling(self, dial: effects.Dial, link: Link) -> None:
         number = dial.connection
         failure: BaseException | None = None
         context = None if self._contexts is None else self._contexts[1]
         link.peer_addr = str(dial.address)
-        with self.dials[number]:
+        self.dials[number] = scope = anyio.CancelScope()
+        if number not in self._live:
+            scope.cancel()  # hung up on before it began
+        with scope:
             try:
                 if not self._admission.admits_peer(dial.peer):
                     raise PermissionError(f"{dial.peer} is not on the list of peers let in")
@@ -569,7 +594,7 @@ class Driver:
             self._unsaved = state
             if not self._saving:
                 self._saving = True
-                self._tasks.start_soon(self._write_state, name="partisan state")
+                self._spawn(self._write_state)
 
     async def _write_state(self) -> None:
         assert self._state_file is not None

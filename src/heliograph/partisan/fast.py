@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.link import Link
-    from heliograph.partisan.protocol.delivery import Delivery, IncomingStream
+    from heliograph.partisan.protocol.delivery import Delivery
+    from heliograph.partisan.protocol.streams import IncomingStream
 
 __all__ = [
     "AckPattern",

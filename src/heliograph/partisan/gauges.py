@@ -92,8 +92,7 @@ class Gauges:
                 connections[link.peer, link.channel, link.side] += 1
         queues: dict[tuple[str, str], _Queue] = {}
         for stream in [*driver.core.delivery.streams()]:
-            waiting = [entry.size for _, entry in [*stream.unacknowledged()] if not entry.sent]
-            unsent, unsent_bytes = len(waiting), sum(waiting)
+            unsent, unsent_bytes = stream.unsent, stream.unsent_bytes
             key = (str(stream.peer), str(stream.channel))
             this = _Queue(
                 (len(stream) - unsent, stream.bytes - unsent_bytes),

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from heliograph.partisan.limits import Limits
     from heliograph.partisan.link import Link
     from heliograph.partisan.loops import Loop
-    from heliograph.partisan.protocol.delivery import OutgoingStream
     from heliograph.partisan.protocol.effects import Monitored
+    from heliograph.partisan.protocol.streams import OutgoingStream
     from heliograph.partisan.sending import Route, Routes
     from heliograph.partisan.telling import Teller
     from heliograph.partisan.wire import Term

@@ -18,8 +18,8 @@ from heliograph.partisan.fast import (
     PlainPattern,
     number_field,
 )
-from heliograph.partisan.protocol.delivery import Verdict
 from heliograph.partisan.protocol.identity import is_ours
+from heliograph.partisan.protocol.streams import Verdict
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import Atom, decode, decode_forward, encode
 from heliograph.partisan.wire.messages import (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.link import Link
     from heliograph.partisan.protocol.core import NodeCore
-    from heliograph.partisan.protocol.delivery import OutgoingStream
+    from heliograph.partisan.protocol.streams import OutgoingStream
     from heliograph.partisan.waiting import MakeWaiter, Waiter
     from heliograph.partisan.wire import Term
 
@@ -130,20 +130,18 @@ class Routes:
     def changed(self, peer: Atom) -> None:
         """Look again which connections there are to a peer."""
         core = self.core
-        known = core.peers.get(peer)
-        if known is None:
+        if peer not in core.peers:
             self.table.pop(peer, None)
             return
         routes: dict[str | None, Route] = {}
         for name, own in self._channels.items():
             channel = Atom(name)
-            lanes = known.parallelism(channel) or known.parallelism(Atom(DEFAULT_CHANNEL))
             routes[name] = Route(
                 peer,
                 own,
                 self._found(core.route(peer, channel)),
                 self._found(core.lane_route(peer, channel)),
-                lanes,
+                core.lanes(peer, channel),
                 traced=self._traced,
             )
         routes[None] = routes[DEFAULT_CHANNEL]
@@ -222,14 +220,12 @@ class Routes:
         return link.write(frame)
 
     def transmit(
-        self, peer: Atom, channel: Atom, lane: int, messages: list[tuple[int, Any]]
+        self, peer: Atom, channel: Atom, messages: list[tuple[int, Any]], link: Link | None
     ) -> None:
-        """Send stored messages again; without a connection they stay stored."""
-        self.changed(peer)
+        """Send stored messages again; without the connection they stay stored."""
         route = self.find(peer, channel)
-        if route is None or not route.lane_links:
+        if route is None or link is None:
             return
-        link = route.lane_links[lane % len(route.lane_links)]
         for number, tail in messages:
             if link.full:
                 return  # they come again; what is written now waits for the peer anyway

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+import trio
+import uvloop
 
 from heliograph import Telemetry
 from heliograph.catalog import load
@@ -18,41 +21,37 @@ from heliograph.testing.strict import Findings, Watch
 Main = Callable[[], Coroutine[Any, Any, Any]]
 Run = Callable[[Main], Any]
 
-LOOPS = {
-    "asyncio": ("asyncio", {}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
-    "trio": ("trio", {}),
+# As users run them, without anyio's help.
+LOOPS: dict[str, Run] = {
+    "asyncio": lambda main: asyncio.run(main()),
+    "uvloop": lambda main: uvloop.run(main()),
+    "trio": trio.run,
 }
+
+
+def limited(start: Run) -> Run:
+    """Let nothing take longer than 30 seconds."""
+
+    def run(main: Main) -> Any:
+        async def in_time() -> Any:
+            with anyio.fail_after(30):
+                return await main()
+
+        return start(in_time)
+
+    return run
 
 
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine function on each event loop; none may take longer than 30 seconds."""
-    backend, options = LOOPS[request.param]
-
-    def start(main: Main) -> Any:
-        async def limited() -> Any:
-            with anyio.fail_after(30):
-                return await main()
-
-        return anyio.run(limited, backend=backend, backend_options=options)
-
-    return start
+    """Runs a coroutine function on each event loop."""
+    return limited(LOOPS[request.param])
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run_asyncio(request: pytest.FixtureRequest) -> Run:
     """The same on asyncio's event loops alone, for what has a proxy between nodes."""
-    _, options = LOOPS[request.param]
-
-    def start(main: Main) -> Any:
-        async def limited() -> Any:
-            with anyio.fail_after(30):
-                return await main()
-
-        return anyio.run(limited, backend_options=options)
-
-    return start
+    return limited(LOOPS[request.param])
 
 
 @pytest.fixture
