@@ -7,30 +7,45 @@ import copy
 import enum
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph.modboss import (
     Fault,
     Field,
+    MappingValueError,
     Metadata,
     ModbossError,
     Schema,
     SchemaError,
     UnknownNamesError,
+    codecs,
     coil,
     discrete_input,
     holding_register,
     input_register,
 )
 from heliograph.modboss.codecs import Utf8
+from heliograph.modboss.definition import OPTIONS
+from heliograph.modboss.mapping import OBJECT_TYPES
 
 
 class Fan(enum.IntEnum):
     OFF = 0
     ON = 1
+
+
+class Toggle:
+    def encode(self, value: bool) -> int:
+        return int(not value)
+
+    def decode(self, value: int) -> bool:
+        return not value
 
 
 class Thermostat(Schema, max_batch_reads={"holding_registers": 64}):
@@ -202,10 +217,6 @@ def test_a_schema_may_be_empty() -> None:
 
 
 def test_a_schema_of_data_is_like_one_of_a_class() -> None:
-    class Toggle:
-        encode = staticmethod(Thermostat.encode_toggle)
-        decode = staticmethod(Thermostat.decode_toggle)
-
     made = Schema.from_mappings(
         "Thermostat",
         [
@@ -407,7 +418,11 @@ def test_one_fault_is_one_line() -> None:
         ({"codec": "int16[]", "pad": "nul"}, "invalid_codec_option", "int16 takes no pad"),
         ({"codec": Fan, "scale": 1}, "invalid_codec_option", "Fan takes no scale"),
         ({"codec": enum.Enum("None_", [])}, "invalid_codec_option", "must have members"),
-        ({"codec": Utf8(), "pad": "nul"}, "invalid_codec_option", "utf8 is a codec of your own"),
+        (
+            {"codec": Utf8(), "pad": "nul"},
+            "invalid_codec_option",
+            "codec utf8 is made already; give it pad",
+        ),
         ({"codec": "utf8", "enum": {1: "a"}}, "invalid_codec_option", "gives a meaning to int"),
         ({"enum": {}}, "invalid_codec_option", "enum has names by number"),
         ({"enum": {1: "a"}, "flags": {1: "a"}}, "invalid_codec_option", "takes no"),
@@ -500,7 +515,7 @@ def test_codecs_of_your_own_take_no_options() -> None:
 
     (fault,) = faults(define)
 
-    assert fault.text == "own is a codec of your own, which takes no word_order"
+    assert fault.text == "codec own is a codec of the schema, which takes no word_order"
 
 
 def test_names_that_every_schema_has_are_taken() -> None:
@@ -531,6 +546,57 @@ def test_a_field_belongs_into_a_schema() -> None:
     assert isinstance(error, SchemaError)
     assert error.faults[0].code == "schema_not_enabled"
     assert "Plain is no schema; derive it from Schema" in str(error)
+
+
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.integers(-2, 20),
+        st.floats(),
+        st.decimals(),
+        st.text(max_size=5),
+        st.binary(max_size=3),
+        st.sampled_from(["r", "rw", "w", "big", "little", "space", *codecs.NAMES]),
+        st.builds(range, st.integers(-1, 9), st.integers(0, 12), st.integers(1, 2)),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.dictionaries(st.one_of(st.integers(-1, 40), st.text(max_size=3)), inner, max_size=3),
+    ),
+    max_leaves=4,
+)
+LIKELY = {
+    "name": st.sampled_from(["a", "b", "c", "all", ""]),
+    "type": st.sampled_from([*OBJECT_TYPES, "coils"]),
+    "address": st.integers(0, 100),
+    "codec": st.sampled_from([*codecs.NAMES, "int32[]", "own", "nope"]),
+}
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {key: st.one_of(likely, ANYTHING) for key, likely in LIKELY.items()},
+            optional=dict.fromkeys([*OPTIONS, "other"], ANYTHING),
+        ),
+        max_size=4,
+    ),
+    st.one_of(st.none(), ANYTHING),
+    ANYTHING,
+)
+def test_whatever_data_says_is_a_schema_or_one_error(
+    mappings: list[dict[str, Any]], limits: Any, value: Any
+) -> None:
+    with suppress(SchemaError):
+        schema = Schema.from_mappings(
+            "Device", mappings, codecs={"own": Toggle()}, max_batch_reads=limits
+        )
+        for mapping in schema.mappings.values():
+            with suppress(MappingValueError):
+                mapping.encode(value)
 
 
 # -- Records --------------------------------------------------------------------------------------

@@ -373,6 +373,8 @@ def _kind(scale: Any, offset: Any) -> type:
 
 
 def _fraction(option: str, given: Any) -> Fraction:
+    if type(given) is int:
+        return Fraction(given)
     with suppress(ArithmeticError):
         if isinstance(given, int | float | str | Decimal) and not isinstance(given, bool):
             number = Decimal(repr(given) if isinstance(given, float) else given)

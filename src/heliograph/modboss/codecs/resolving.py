@@ -90,7 +90,7 @@ def resolve(
                 return _of_object(make(given, options, defaults))
             except UnknownCodecError:
                 return _unknown(given)
-        _refuse_options(given, options)
+        _refuse_options(given, options, "is a codec of the schema, which takes no {}")
         return Resolved(
             given,
             given,
@@ -105,12 +105,19 @@ def resolve(
         text = f"codec is {shown(given)}; write a codec's name, or give an object that can decode"
         raise TypeError(text)
     resolved = _of_object(given)
-    _refuse_options(resolved.name, options)
+    _refuse_options(resolved.name, options, "is made already; give it {} when you make it")
     return resolved
 
 
 def _of_object(codec: Any) -> Resolved:
-    name = codec.name if isinstance(codec, Codec) else type(codec).__name__
+    if isinstance(codec, Codec):  # whose methods are known, so that they need not be looked into
+        return Resolved(
+            codec,
+            codec.name,
+            Function("encode", codec.encode, takes_metadata=True),
+            Function("decode", codec.decode, takes_metadata=True),
+        )
+    name = type(codec).__name__
     return Resolved(
         codec,
         name,
@@ -132,11 +139,9 @@ def _unknown(name: str) -> Resolved:
     )
 
 
-def _refuse_options(name: str, options: MappingOf[str, Any]) -> None:
+def _refuse_options(name: str, options: MappingOf[str, Any], why: str) -> None:
     if options:
-        problems = {
-            option: f"{name} is a codec of your own, which takes no {option}" for option in options
-        }
+        problems = {option: f"codec {name} {why.format(option)}" for option in options}
         raise CodecOptionError(name, problems)
 
 
