@@ -143,7 +143,7 @@ def _identity(term: Any) -> tuple[Any, ...]:
     if isinstance(term, Pid):
         return term.serial, term.id, term.node, term.creation
     if isinstance(term, Port):
-        return term.id, term.node, term.creation
+        return term.node, term.creation, term.id
     if isinstance(term, Reference):
         return term.node, term.creation, len(term.words), term.words[::-1]
     if isinstance(term, Export):
