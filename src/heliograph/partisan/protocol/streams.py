@@ -140,6 +140,11 @@ class OutgoingStream(Generic[T]):
             return 0
         return max(0, self._config.window_messages - len(self._payloads))
 
+    @property
+    def next_sequence(self) -> int:
+        """Sequence of the message that is offered next; its number is `base` more."""
+        return self._first + len(self._payloads)
+
     def offer(self, payload: T, size: int, now: int, *, sent: bool = True) -> int:
         """Take a message and return its number, or 0 if the window is used up.
 
