@@ -111,7 +111,7 @@ class Planner:
         self._read_limits = read_limits
         self._write_limits = write_limits
         self._safe: SafeAddresses | None = None
-        self._known_objects: PlanCache[tuple[tuple[str, ...], Gaps, ReadPlan]] = PlanCache()
+        self._known_objects: PlanCache[tuple[tuple[str, ...], ReadPlan]] = PlanCache()
         self.reads: PlanCache[ReadPlan] = PlanCache()
         self.writes: PlanCache[WritePlan] = PlanCache()
 
@@ -120,12 +120,12 @@ class Planner:
 
         A tuple that was seen is held, so that no other one has its identity.
         """
-        known = self._known_objects.get(id(names))
-        if known is not None and known[0] is names and known[1] == gaps:
-            return known[2]
+        known = self._known_objects.get((id(names), gaps))
+        if known is not None:
+            return known[1]
         plan = self.reads.get((names, gaps))
         if plan is not None:
-            self._known_objects.put(id(names), (names, gaps, plan))
+            self._known_objects.put((id(names), gaps), (names, plan))
         return plan
 
     def asked(self, names: str | tuple[Any, ...]) -> Sequence[Mapping]:
