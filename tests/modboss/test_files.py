@@ -159,9 +159,9 @@ coils: 4
         ),
         "bad.yaml:10: second key 'a' (first in line 9); remove or rename one of them",
         (
-            "bad.yaml:11: mapping 'b': there is no option 'type'; there are mode, gap_safe, unit, "
-            "description, count, bits, byte_order, enum, flags, maximum, minimum, missing, offset, "
-            "pad, scale, word_order"
+            "bad.yaml:11: mapping 'b': there is no option 'type'; there are codec, mode, gap_safe, "
+            "unit, description, count, bits, byte_order, enum, flags, maximum, minimum, missing, "
+            "offset, pad, scale, word_order"
         ),
         "bad.yaml:11: mapping 'b': address 70000 is outside 0 to 65535",
         "bad.yaml:13: mapping 'd': address is [1, 2]; it must be an integer or a range of them",

@@ -400,7 +400,7 @@ def test_one_fault_is_one_line() -> None:
         ({"unit": 5}, "invalid_mapping_option", "unit is 5; it must be a string"),
         ({"description": []}, "invalid_mapping_option", r"description is \[\]"),
         ({"uint": "Cel"}, "unknown_mapping_option", "no option 'uint'; did you mean 'unit'"),
-        ({5: "Cel"}, "unknown_mapping_option", "no option 5; there are mode,"),
+        ({5: "Cel"}, "unknown_mapping_option", "no option 5; there are codec, mode,"),
         ({"codec": 5}, "bad_argument", "codec is 5; write a codec's name"),
         ({"codec": b"raw"}, "bad_argument", "codec is b'raw'"),
         ({"codec": Utf8}, "bad_argument", "codec is the class Utf8; give an instance of it"),

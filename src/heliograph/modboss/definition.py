@@ -167,7 +167,8 @@ class _Check:
     def _check_options(self) -> None:
         for option, value in self.definition.options.items():
             if option not in OPTIONS:
-                mend = did_you_mean(str(option), OPTIONS, f"there are {', '.join(OPTIONS)}")
+                known = ("codec", *OPTIONS)
+                mend = did_you_mean(str(option), known, f"there are {', '.join(known)}")
                 text = f"there is no option {shown(option)}; {mend}"
                 self.fault("unknown_mapping_option", text, option=option)
             elif option in {"unit", "description"} and not isinstance(value, str | None):
@@ -258,7 +259,7 @@ class _Check:
         if resolved is None or self.mode not in _MODES:
             return []
         reading = because == "readable"
-        if self.mode == "w" if reading else self.mode == "r":
+        if self.mode == ("w" if reading else "r"):  # which asks for the other direction alone
             return []
         function = resolved.decoder if reading else resolved.encoder
         if function.call is not None:

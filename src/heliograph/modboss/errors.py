@@ -78,7 +78,7 @@ def listed(names: Sequence[object]) -> str:
 
 
 class ModbossError(Exception):
-    """Base of all errors of `heliograph.modboss`."""
+    """Base of all errors that callers of `heliograph.modboss` get."""
 
 
 # -- Definitions ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from heliograph.modboss.codecs.moments import Date, DateTime, Timestamp
 from heliograph.modboss.codecs.numbers import Bcd, FloatName, IntName, floating, integer
 from heliograph.modboss.codecs.original import Ascii, Boolean, Raw, SignedInt, UnsignedInt
 from heliograph.modboss.codecs.texts import Bytes, IPv4, IPv6, Mac, Utf8
-from heliograph.modboss.errors import shown
+from heliograph.modboss.errors import ModbossError, shown
 
 if TYPE_CHECKING:
     from heliograph.modboss.codecs.base import Codec, Endian
@@ -75,11 +75,11 @@ NAMES: Final = tuple(_CODECS)
 _ARRAY: Final = re.compile(r"(\w+)\[([0-9]{0,5})\]")
 
 
-class UnknownCodecError(LookupError):
+class UnknownCodecError(ModbossError, LookupError):
     """No built-in codec has the name."""
 
 
-class CodecOptionError(ValueError):
+class CodecOptionError(ModbossError, ValueError):
     """Options that a codec does not take, or not with these values.
 
     Attributes:
