@@ -7,6 +7,7 @@ What a fenced block means is told by its language:
     for any number of lines. Every command must succeed.
 *   `heliograph collect` is a command that goes on, in a terminal of its own, while others export to
     it; a block `text` is what it shows until it is interrupted, in whatever order that arrives.
+    So is `heliograph modbus serve`, which others ask.
 *   `diff`: an edit of the file named in its first line.
 *   Any other whose first line is `# path`: that file.
 *   `python` otherwise: part of the page's program, which is run when all else is done.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,8 +36,11 @@ PAGES = (
     "docs/how-to/export-over-otlp.md",
     "docs/how-to/generate-outputs.md",
     "docs/how-to/metrics.md",
+    "docs/how-to/modbus-from-the-command-line.md",
     "docs/how-to/poll-measurements.md",
+    "docs/how-to/read-and-write-by-name.md",
     "docs/how-to/see-it-without-a-collector.md",
+    "docs/how-to/simulate-a-modbus-device.md",
     "docs/how-to/stream-events.md",
     "docs/how-to/write-a-catalog.md",
 )
@@ -78,7 +83,7 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
                 reader.write(named[1], block)
             elif language == "python":
                 reader.program += block + "\n"
-            elif language == "text" and reader.collector is not None:
+            elif language == "text" and reader.other is not None:
                 reader.interrupt(block)
         if reader.program:
             reader.write("the_page.py", reader.program)
@@ -97,7 +102,10 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.program = ""
-        self.collector: subprocess.Popen[str] | None = None
+        self.other: subprocess.Popen[str] | None = None
+        """What goes on in the other terminal."""
+        self.addresses: dict[str, str] = {}
+        """Where it is said to listen, and where it does."""
         self.environment = {
             # Neither this run's options and coverage nor a terminal's habits count for a reader.
             name: value
@@ -131,13 +139,18 @@ class Reader:
         for session in re.split(r"(?m)^\$ ", block)[1:]:
             command, _, shown = session.partition("\n")
             if command.startswith("heliograph collect"):
-                self.collect(command, shown)
+                self.go_on(f"{command} --http 127.0.0.1:0", shown, "127.0.0.1:4318")
+                (address,) = self.addresses.values()
+                self.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{address}"
+            elif command.startswith("heliograph modbus serve"):
+                self.go_on(f"{command} --port 0", shown, "127.0.0.1:1502")
             elif not command.startswith(NOT_HERE):
                 compare(command, shown, self.call(command))
 
-    def collect(self, command: str, shown: str) -> None:
-        self.collector = subprocess.Popen(
-            [*command.split(), "--http", "127.0.0.1:0"],
+    def go_on(self, command: str, shown: str, said: str) -> None:
+        """Start a command in the other terminal, and learn where it listens."""
+        self.other = subprocess.Popen(
+            shlex.split(command),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -145,29 +158,37 @@ class Reader:
             text=True,
             encoding="utf-8",
         )
-        assert self.collector.stdout is not None
-        line = self.collector.stdout.readline()
+        assert self.other.stdout is not None
+        line = self.other.stdout.readline()
         address = re.search(r"127\.0\.0\.1:\d+", line)
         assert address, line
-        self.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{address[0]}"
-        compare(command, shown, line.replace(address[0], "127.0.0.1:4318"))
+        self.addresses[said] = address[0]
+        compare(command, shown, self.as_said(line))
+
+    def as_said(self, printed: str) -> str:
+        for said, real in self.addresses.items():
+            printed = printed.replace(real, said)
+        return printed
 
     def interrupt(self, shown: str) -> None:
-        assert self.collector is not None
-        self.collector.send_signal(signal.SIGINT)
-        printed, _ = self.collector.communicate()
-        assert self.collector.returncode == 0
-        compare("heliograph collect", in_order(shown), in_order(printed))
+        assert self.other is not None
+        self.other.send_signal(signal.SIGINT)
+        printed, _ = self.other.communicate()
+        assert self.other.returncode == 0
+        compare("what goes on", in_order(shown), in_order(printed))
+        self.other = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.collector is not None and self.collector.poll() is None:
-            self.collector.kill()
-            self.collector.communicate()
+        if self.other is not None:
+            self.other.kill()
+            self.other.communicate()
 
     def call(self, command: str) -> str:
+        for said, real in self.addresses.items():
+            command = command.replace(said, real)
         done = subprocess.run(
             command,
             shell=True,
@@ -181,7 +202,7 @@ class Reader:
         )
         if done.returncode:
             pytest.fail(f"$ {command}\nends with {done.returncode}:\n{done.stdout}", False)
-        return done.stdout
+        return self.as_said(done.stdout)
 
 
 def compare(command: str, shown: str, printed: str) -> None:

@@ -74,7 +74,7 @@ def test_a_schema_is_served_with_values_and_faults() -> None:
     assert [line.partition("  ")[2] for line in printed.splitlines()] == [
         "#1 unit 3: read input registers 1",
         "#2 unit 3: read holding registers 20 to 23",
-        "#3 unit 3: write single register 10 = [200] [Refuse(code=6)] refused with 6",
+        "#3 unit 3: write single register 10 = [200] [Refuse(6)] refused with 6",
         "#4 unit 3: write single register 10 = [210]",
     ]
     assert said == "4 requests, 2 writes among them, 1 with faults.\n"

@@ -216,7 +216,7 @@ def test_its_log_has_every_request() -> None:
 
     assert [str(each) for each in device.requests] == [
         "#1 unit 7: read holding registers 10 to 12",
-        "#2 unit 7: write multiple registers 10 to 11 = [1, 2] [Refuse(code=3)] refused with 3",
+        "#2 unit 7: write multiple registers 10 to 11 = [1, 2] [Refuse(3)] refused with 3",
         "#3 unit 7: function 43 0",
     ]
     assert device.requests[0].at == 0.5

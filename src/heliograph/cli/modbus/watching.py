@@ -15,7 +15,7 @@ from heliograph.cli.modbus.values import clock, shown
 from heliograph.cli.output import JSON_VERSION, json_option, plural
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from heliograph.cli.output import Output
     from heliograph.modboss import PollGroup, Update
@@ -200,9 +200,10 @@ class _View:
         for name, samples in self._samples.items():
             samples.append(None if group.failure is not None else group.values.get(name))
 
-    def table(self) -> Table:
+    def table(self) -> Group:
         """What is shown now."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -218,11 +219,12 @@ class _View:
                 mappings[name].unit or "",
                 Text(sparkline(samples), style="green"),
             )
+        said = Text(no_wrap=True, overflow="ellipsis")
         if group.failure is not None:
-            table.caption = Text(f"{type(group.failure).__name__}: {group.failure}", style="red")
+            said.append(f" {type(group.failure).__name__}: {group.failure}", "red")
         elif group.at:
-            table.caption = Text(f"{clock(group.at)}, {group.missed} missed", style="dim")
-        return table
+            said.append(f" {clock(group.at)}, {group.missed} missed", "dim")
+        return Group(table, said)
 
 
 def sparkline(samples: Any) -> str:

@@ -10,7 +10,7 @@ refuse, change what is answered, change the frame, end the connection.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from heliograph.modboss.virtual.checks import check_integer
@@ -46,6 +46,15 @@ class Fault:
     """The base class of all faults: frozen values that say what goes wrong."""
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        """Say it as short as a log wants it: `Refuse(6)`, `Silence`."""
+        said = [
+            repr(getattr(self, each.name))
+            for each in fields(self)  # type: ignore[arg-type]  # every fault is a dataclass
+            if getattr(self, each.name) != each.default
+        ]
+        return type(self).__name__ + (f"({', '.join(said)})" if said else "")
 
 
 @dataclass(frozen=True, slots=True)
