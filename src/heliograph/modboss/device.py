@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
 
 from heliograph.modboss import operations
@@ -42,7 +43,7 @@ from heliograph.modboss.retrying import RetryPolicy
 from heliograph.spans import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from typing_extensions import TypeVar
 
@@ -248,6 +249,23 @@ class AsyncDevice(_Described[S]):
             self.unit.read,
             **self._with(self._read_options, options),
         )
+
+    def reading(
+        self, names: str | Iterable[str] = "all", **options: Any
+    ) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """Prepare a read that is made again and again.
+
+        Args:
+            names: As of `read`.
+            options: As of `read`.
+
+        Returns:
+            A coroutine function that makes the read.
+        """
+        if not isinstance(names, str):
+            names = tuple(names)
+        options = self._with(self._read_options, options)
+        return partial(operations.aread, self.schema, names, self.unit.read, **options)
 
     async def record(self, names: str | Iterable[str] = "all", **options: Any) -> S:
         """Read mappings and give them as a record of the schema, with typed attributes.

@@ -21,6 +21,8 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import ne
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from heliograph.modboss.errors import DeviceError, OptionError, UnknownNamesError
@@ -30,7 +32,7 @@ from heliograph.spans import EMPTY
 from heliograph.values import Error, Ok
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from heliograph.modboss.device import AsyncDevice
     from heliograph.poller import Clock
@@ -38,13 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["PollGroup", "Polling", "Update"]
 
 _SECOND: Final = 1_000_000_000
-# Groups begin at different times, spread by the golden ratio: however many there are, they lie
-# apart, and nobody has to know the number beforehand.
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
-# Our choice: within so long the first readings begin, so that nobody waits long for them.
-_SPREAD: Final = _SECOND
+# Groups begin in turns, in as many slots: spread, so that hundreds of requests are not made at
+# once, and yet together, since each time that a sleeping loop wakes costs more than a request.
+_SLOT: Final = _SECOND // 10
+_SLOTS: Final = 10
 _OK: Final = Ok(None)
-_MISSING: Final = object()
 
 
 @dataclass(slots=True)
@@ -95,12 +95,12 @@ class PollGroup:
     names: tuple[str, ...]
     every: float | None
     dead_bands: Mapping[str, float]
-    options: Mapping[str, Any]
+    _read: Callable[[], Awaitable[dict[str, Any]]]
+    _ordinal: int  # among all that were ever added
     values: dict[str, Any] = field(default_factory=dict)
     failure: Exception | None = None
     missed: int = 0
     at: float = 0.0
-    _ordinal: int = 0  # among all that were ever added
     _failed: int = 0  # cycles in a row
 
     def __repr__(self) -> str:
@@ -109,19 +109,26 @@ class PollGroup:
     def take(self, values: dict[str, Any]) -> dict[str, Any]:
         """Take what was read; give what of it changed."""
         known = self.values
-        if values == known:
-            return {}
+        if type(values) is dict and len(values) == len(known):
+            # The same names in the same order, compared without a step of Python's own.
+            differing = compress(values.items(), map(ne, values.values(), known.values()))
+            changed = dict(differing)
+        else:
+            changed = {n: v for n, v in values.items() if n not in known or v != known[n]}
+        if not changed:
+            return changed
         bands = self.dead_bands
-        changed = {}
-        for name, value in values.items():
-            before = known.get(name, _MISSING)
-            if value == before or (value != value and before != before):  # noqa: PLR0124 - NaN
-                continue
-            if name in bands and _within(before, value, bands[name]):
-                continue
-            changed[name] = value
+        kept = False
+        for name, value in list(changed.items()):
+            if value != value or name in bands:  # noqa: PLR0124 - that is how NaN is known
+                before = known.get(name)
+                nan = value != value and before != before  # noqa: PLR0124 - as above
+                if nan or (name in bands and _within(before, value, bands[name])):
+                    del changed[name]
+                    kept = True
+        # What was told before may be held by a reader, so that it is never changed.
         if changed:
-            self.values = {**known, **changed}
+            self.values = {**known, **changed} if kept or len(values) < len(known) else values
         return changed
 
 
@@ -209,8 +216,8 @@ class Polling:
             chosen,
             every,
             dict(dead_bands),
-            {"retry": None, **options},
-            _ordinal=self._added,
+            device.reading(chosen, **{"retry": None, **options}),
+            self._added,
         )
         self._groups[added] = None
         self._added += 1
@@ -238,7 +245,7 @@ class Polling:
 
     # -- Updates ----------------------------------------------------------------------------------
 
-    async def updates(self) -> AsyncIterator[Update]:
+    async def updates(self) -> AsyncGenerator[Update, None]:
         """Give what changes, as it changes, until polling ends.
 
         Several readers may read at once. For one that is slow, updates of the same group become
@@ -302,9 +309,11 @@ class Polling:
     async def _poll(self, group: PollGroup) -> None:
         clock, once = self._clock, group.every is None
         period = _SECOND if group.every is None else max(1, round(group.every * _SECOND))
-        begin = clock.now()
+        slot = min(_SLOT, period // _SLOTS) or 1
+        # On a grid that all have in common, so that a slot's groups are due at the same instant.
+        begin = -(-clock.now() // slot) * slot
         if not once:
-            begin += int(group._ordinal * _GOLDEN % 1 * min(period, _SPREAD))
+            begin += group._ordinal % _SLOTS * slot
         schedule = Schedule(begin, period, 0, _no_jitter)
         due = schedule.next(begin)
         while True:
@@ -330,7 +339,7 @@ class Polling:
         changed: dict[str, Any] = {}
         failure: Exception | None = None
         try:
-            changed = group.take(await group.device.read(group.names, **group.options))
+            changed = group.take(await group._read())
         except Exception as exc:  # noqa: BLE001 - a codec may raise anything; the next cycle may not
             failure = exc
         group.at = time.time()
