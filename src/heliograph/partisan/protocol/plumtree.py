@@ -42,13 +42,12 @@ from heliograph.partisan.wire.messages import (
     IHave,
     Prune,
 )
-from heliograph.partisan.wire.terms import Atom
 
 if TYPE_CHECKING:
     from random import Random
 
     from heliograph.partisan.protocol.broadcasting import BroadcastHandler
-    from heliograph.partisan.wire import Term
+    from heliograph.partisan.wire import Atom, Term
     from heliograph.partisan.wire.messages import Message
 
 __all__ = [
@@ -187,6 +186,21 @@ class Plumtree:
         statistics: Counters.
     """
 
+    __slots__ = (
+        "_announced",
+        "_awake",
+        "_expected",
+        "_grafted",
+        "_random",
+        "_trees",
+        "_ways",
+        "config",
+        "handlers",
+        "name",
+        "neighbors",
+        "statistics",
+    )
+
     def __init__(
         self,
         name: Atom,
@@ -207,13 +221,6 @@ class Plumtree:
         self._grafted: dict[tuple[Atom, Any], tuple[Atom, int]] = {}  # from whom, until when
         self._expected: dict[tuple[Atom, Any], Atom] = {}  # sent again though known, by whom
         self._awake = False
-        self._receive: dict[type, Callable[[Any, int], list[Push | Wake]]] = {
-            Broadcast: self._broadcast,
-            Prune: self._prune,
-            IHave: self._i_have,
-            IgnoredIHave: self._ignored,
-            Graft: self._graft,
-        }
 
     # --- what can be asked ---
 
@@ -286,14 +293,14 @@ class Plumtree:
             message: One of the five.
             now: Nanoseconds of a clock that never goes back.
         """
-        receive = self._receive.get(type(message))
+        receive = _RECEIVE.get(type(message))
         if receive is None:
             self.statistics.unknown += 1
             return []
         if peer is not None and message.sender != peer:
             self.statistics.forged += 1
             return []
-        return receive(message, now)
+        return receive(self, message, now)
 
     def lazy_tick(self, now: int) -> list[Push | Wake]:
         """Announce again what is not answered."""
@@ -366,8 +373,9 @@ class Plumtree:
             known = True
         if known:
             effects: list[Push | Wake] = [Push((sender,), self._ignore(message), handler.channel)]
-            if self.config.threshold is not None:
-                self._optimize(key, message, handler.channel, effects)
+            way, threshold = self._ways.get(key), self.config.threshold
+            if way is not None and threshold is not None and way.round - message.round >= threshold:
+                self._optimize(key, way.sender, message, handler.channel, effects)
             return effects
         pending = self._grafted.get(key)
         if pending is not None and now < pending[1] and pending[0] in self.neighbors:
@@ -382,23 +390,23 @@ class Plumtree:
         return Push((message.sender,), graft, channel)
 
     def _optimize(
-        self, key: tuple[Atom, Any], message: IHave, channel: Atom, effects: list[Push | Wake]
+        self,
+        key: tuple[Atom, Any],
+        parent: Atom | None,
+        message: IHave,
+        channel: Atom,
+        effects: list[Push | Wake],
     ) -> None:
-        """Take the announced way for the one the message came by, if it is much shorter."""
-        way, threshold = self._ways.get(key), self.config.threshold
-        if way is None or way.sender is None or threshold is None:
-            return
+        """Take the announced way for the one the message came by, which is much longer."""
         tree = self._tree(message.root)
-        if way.round - message.round < threshold or way.sender not in tree.eager:
-            return
-        if way.sender == message.sender or message.sender not in tree.lazy:
+        if parent is None or parent not in tree.eager or message.sender not in tree.lazy:
             return
         self.statistics.optimizations += 1
         self.statistics.prunes += 1
         _put(self._expected, key, message.sender, self.config.memory)
         effects.append(self._graft_from(message, channel))
-        tree.make_lazy(way.sender)
-        effects.append(Push((way.sender,), Prune(message.root, self.name), channel))
+        tree.make_lazy(parent)
+        effects.append(Push((parent,), Prune(message.root, self.name), channel))
 
     def _ignored(self, message: IgnoredIHave, now: int) -> list[Push | Wake]:  # noqa: ARG002
         self._answered((message.module, key_of(message.id)), message.sender)
@@ -498,6 +506,15 @@ class Plumtree:
 
     def _remember(self, key: tuple[Atom, Any], way: _Way) -> None:
         _put(self._ways, key, way, self.config.memory)
+
+
+_RECEIVE: Final[dict[type, Callable[[Plumtree, Any, int], list[Push | Wake]]]] = {
+    Broadcast: Plumtree._broadcast,
+    Prune: Plumtree._prune,
+    IHave: Plumtree._i_have,
+    IgnoredIHave: Plumtree._ignored,
+    Graft: Plumtree._graft,
+}
 
 
 def _without(peers: tuple[Atom, ...], peer: Atom) -> tuple[Atom, ...]:

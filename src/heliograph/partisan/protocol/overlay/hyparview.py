@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.interface import (
     CancelTimer,
+    Check,
     Hangup,
     Left,
     NeighborDown,
@@ -142,6 +143,8 @@ class HyParView(Overlay):
         self._seeds = {each.name: each for each in seeds if each.name != self.name}
         self._requested: dict[Atom, int] = {}  # who was asked, and until when to wait
         self._tried: set[Atom] = set()  # who was asked since something was lost
+        self._attempts = self.config.attempts  # rejections that are left until then
+        self._checked: int | None = None  # when all neighbors were checked
         self._denied: dict[Atom, int] = {}  # who failed or left lately, and until when it counts
         self._lost: dict[Atom, NodeSpec] = {}  # neighbors that failed, to be tried again
         self._sent: dict[Atom, Disconnection] = {}  # the last disconnection, to whom
@@ -241,7 +244,7 @@ class HyParView(Overlay):
             ]
         for view in (self.neighbors, self.passive, self._requested, self._lost, self._seeds):
             view.clear()
-        self._tried.clear()
+        self._start_over()
         self.left = True
         timers = ("shuffle", "promotion", "probe", "xbot")
         return [*effects, *[CancelTimer(timer) for timer in timers], Left()]
@@ -312,7 +315,7 @@ class HyParView(Overlay):
     def _fill(self, now: int) -> list[Effect]:
         """Ask as many replacements as there are places free and not spoken for."""
         missing = self.config.active - len(self.neighbors) - len(self._requested)
-        if missing <= 0:
+        if missing <= 0 or self._attempts <= 0:
             return []
         requested, tried = self._requested, self._tried
         names = [each for each in self.passive if each not in requested and each not in tried]
@@ -325,6 +328,20 @@ class HyParView(Overlay):
             for name in self._random.sample(names, min(missing, len(names)))
         ]
         return effects
+
+    def _start_over(self) -> None:
+        """Let everybody be asked again."""
+        self._tried.clear()
+        self._attempts = self.config.attempts
+
+    def _check(self, now: int) -> list[Effect]:
+        """See whether all neighbors live, unless that was done lately."""
+        interval = self.config.check_interval
+        if interval is None or (self._checked is not None and now < self._checked + interval):
+            return []
+        self._checked = now
+        self.statistics.checks += 1
+        return [Check(tuple(self.neighbors))]
 
     def _request(
         self, spec: NodeSpec, priority: Atom, exchange: tuple[NodeSpec, ...], now: int
@@ -348,7 +365,7 @@ class HyParView(Overlay):
             answer = NeighborAccepted(self.spec, self.tag, known, exchange)
             effects = [Send((spec,), answer), *self._add(spec, now)]
         else:
-            effects = [Send((spec,), NeighborRejected(self.spec, exchange))]
+            effects = [Send((spec,), NeighborRejected(self.spec, exchange)), *self._check(now)]
         self._merge(request.exchange, exchange, now)
         return effects
 
@@ -375,6 +392,7 @@ class HyParView(Overlay):
         if not self._is_fair(exchange) or self._requested.pop(spec.name, None) is None:
             return []
         self.statistics.rejected += 1
+        self._attempts -= 1
         self._merge(exchange, (), now)
         effects: list[Effect] = (
             [] if spec.name in self.neighbors else [Hangup(spec.name, "refused")]
@@ -401,7 +419,7 @@ class HyParView(Overlay):
         self.neighbors[name] = spec
         effects.append(NeighborUp(spec))
         if self.is_full:
-            self._tried.clear()
+            self._start_over()
         return effects
 
     def _drop(self, spec: NodeSpec, now: int) -> list[Effect]:
@@ -452,7 +470,7 @@ class HyParView(Overlay):
         spec = self.neighbors.pop(name, None)
         effects: list[Effect] = []
         if spec is not None:
-            self._tried.clear()
+            self._start_over()
             self.passive.pop(name, None)
             _keep(self._denied, name, now + self.config.deny_for, self.config.remembered)
             _keep(self._lost, name, spec, self.config.remembered)
@@ -568,7 +586,7 @@ class HyParView(Overlay):
                 return [SetTimer(timer, now + config.shuffle_interval), *self._shuffle()]
             case "promotion":
                 again = SetTimer(timer, now + config.promotion_interval)
-                self._tried.clear()
+                self._start_over()
                 for name in [each for each, until in self._requested.items() if until <= now]:
                     del self._requested[name]
                 return [again, *self._fill(now)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CancelTimer",
+    "Check",
     "Custom",
     "Effect",
     "Fired",
@@ -132,6 +133,13 @@ class Hangup:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Make sure that neighbors live: ping their connections, and say `Lost` of those that fail."""
+
+    peers: tuple[Atom, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NeighborUp:
     """A node is a neighbor now: stay connected to it, send it broadcasts."""
 
@@ -170,7 +178,9 @@ class Left:
     """Whether others removed it; otherwise it left by itself."""
 
 
-Effect: TypeAlias = Send | Hangup | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
+Effect: TypeAlias = (
+    Send | Hangup | Check | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
+)
 
 
 # --- the interface ---

@@ -36,6 +36,12 @@ class HyParViewConfig:
     """Between two attempts to fill the active view with nothing lost; the original's."""
     request_timeout: int = 2 * _SECOND
     """Wait for the answer to a request; our choice, the original waits for ever."""
+    attempts: int = 5
+    """Rejections after which a node asks no more until something is lost or the next attempt is
+    due; our choice."""
+    check_interval: int | None = _SECOND
+    """Between two checks whether all neighbors live, made when somebody asks to be one; our choice.
+    Whoever asks has lost some, so this node may have, too, and not know. None never checks."""
     deny_for: int = 10 * _SECOND
     """How long a node that failed or left is not taken for living on others' word; our choice."""
     probe_interval: int = 30 * _SECOND
@@ -71,6 +77,8 @@ class HyParViewStatistics:
     """Of those, that had no room."""
     evictions: int = 0
     """Neighbors given up to make room."""
+    checks: int = 0
+    """Times that all neighbors were checked."""
     probes: int = 0
     """Lost nodes and seeds tried again."""
     denied: int = 0

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scenarios do: build an overlay, let nodes fail, broadcast, and measure.
+
+A run depends on its scenario alone. The overlay is built once; each level of failures begins with
+new nodes that have the views it led to, and with chance of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from heliograph.partisan.protocol.overlay import interface as on
+from heliograph.partisan.protocol.overlay.hyparview import HyParView
+from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
+from heliograph.partisan.protocol.plumtree import PlumtreeConfig
+from heliograph.partisan.simulator.graphs import components, figures
+from heliograph.partisan.simulator.scale import Cluster, collector_off
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from heliograph.partisan.simulator.scale import Node, Spread
+    from heliograph.partisan.simulator.scenario import Scenario
+    from heliograph.partisan.wire import NodeSpec
+
+__all__ = ["Progress", "Result", "run"]
+
+_FIRST: Final = 10  # broadcasts after a failure that are told of apart
+_MEMORY: Final = 16  # messages whose way a simulated node remembers: later ones never matter
+_SECOND: Final = 1_000_000_000
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a scenario came to.
+
+    Attributes:
+        scenario: What was simulated.
+        columns: What the rows have, in order.
+        rows: The figures.
+        events: How many things have happened: messages delivered, losses noticed, timers fired.
+    """
+
+    scenario: Scenario
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    events: int
+
+
+class _Views(NamedTuple):
+    """What a node knows of others."""
+
+    spec: NodeSpec
+    active: tuple[NodeSpec, ...]
+    passive: tuple[NodeSpec, ...]
+
+
+def run(scenario: Scenario, progress: Progress | None = None) -> Result:
+    """Simulate.
+
+    Args:
+        scenario: What.
+        progress: Is told how far it is.
+    """
+    with collector_off():
+        return _RUNS[scenario.kind](scenario, progress or _silent)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+# --- clusters ---
+
+
+def _chance(scenario: Scenario, *what: object) -> Random:
+    """Return chance of its own for a part of a run; a text gives the same on every machine."""
+    return random.Random("/".join(map(str, (scenario.seed, *what))))  # noqa: S311 - no secret
+
+
+def _config(scenario: Scenario) -> HyParViewConfig:
+    given = scenario.overlay
+    return HyParViewConfig(
+        active=given.active,
+        passive=given.passive,
+        active_walk=given.active_walk,
+        passive_walk=given.passive_walk,
+        shuffle_active=given.shuffle_active,
+        shuffle_passive=given.shuffle_passive,
+        attempts=given.attempts,
+        check_interval=_SECOND if given.check else None,
+    )
+
+
+def _trees(scenario: Scenario) -> PlumtreeConfig | None:
+    given = scenario.tree
+    if given.kind == "flood":
+        return None
+    return PlumtreeConfig(
+        shared=given.shared, threshold=given.threshold or None, memory=_MEMORY, announcements=256
+    )
+
+
+def _cluster(scenario: Scenario, chance: Random) -> Cluster:
+    return Cluster(
+        random=chance,
+        latency=scenario.latency,
+        detection="reset" if scenario.detection == "reset" else "send",
+        keep_alive=scenario.keep_alive,
+        exchanged=scenario.tree.exchanged,
+    )
+
+
+def _build(scenario: Scenario, chance: Random, progress: Progress) -> Cluster:
+    """Let nodes join one by one through the first, then let the overlay settle."""
+    cluster = _cluster(scenario, chance)
+    config, trees = _config(scenario), _trees(scenario)
+
+    def overlay(spec: NodeSpec) -> HyParView:
+        return HyParView(spec, random=chance, config=config)
+
+    for number in range(scenario.nodes):
+        node = cluster.add(overlay, trees)
+        if number:
+            cluster.tell(node, on.Join(cluster.nodes[0].spec))
+            cluster.settle()
+        if number % 250 == 0:
+            progress("join", number, scenario.nodes)
+    progress("join", scenario.nodes, scenario.nodes)
+    for cycle in range(scenario.settle):
+        cluster.cycle()
+        progress("settle", cycle + 1, scenario.settle)
+    return cluster
+
+
+def _views(cluster: Cluster) -> list[_Views]:
+    views = []
+    for node in cluster.nodes:
+        overlay = node.overlay
+        assert isinstance(overlay, HyParView)
+        active, passive = overlay.neighbors.values(), overlay.passive.values()
+        views.append(_Views(node.spec, tuple(active), tuple(passive)))
+    return views
+
+
+def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cluster:
+    """Return new nodes that know whom others knew."""
+    cluster = _cluster(scenario, chance)
+    config, trees = _config(scenario), _trees(scenario)
+    for spec, active, passive in views:
+        overlay = HyParView(spec, random=chance, config=config, neighbors=active, passive=passive)
+        cluster.add(lambda _, overlay=overlay: overlay, trees, spec=spec)  # type: ignore[misc]
+    return cluster
+
+
+def _graph(nodes: Sequence[Node]) -> list[list[int]]:
+    """Return the overlay of some nodes, numbered anew, with what leads away from them left out."""
+    numbers = {node.name: at for at, node in enumerate(nodes)}
+    return [[numbers[each] for each in node.overlay.neighbors if each in numbers] for node in nodes]
+
+
+def _spreads(
+    scenario: Scenario, cluster: Cluster, chance: Random, count: int, interval: int | None
+) -> Iterator[Spread]:
+    living = cluster.living
+    sender = living[0]
+    for _ in range(count):
+        if scenario.senders == "random":
+            sender = living[int(chance.random() * len(living))]
+        yield cluster.broadcast(sender, len(living), interval)
+
+
+# --- kinds of scenarios ---
+
+
+def _broadcasts(scenario: Scenario, progress: Progress) -> Result:
+    chance = _chance(scenario, "build")
+    cluster = _build(scenario, chance, progress)
+    rows = []
+    total = scenario.warm_up + scenario.broadcasts
+    for at, spread in enumerate(_spreads(scenario, cluster, chance, total, None)):
+        progress("broadcast", at + 1, total)
+        rows.append(
+            (
+                at + 1,
+                _round(spread.reliability),
+                _round(spread.redundancy),
+                spread.hops,
+                spread.control,
+                spread.control_bytes,
+            )
+        )
+    columns = ("broadcast", "reliability", "rmr", "last_hop", "control", "control_bytes")
+    return Result(scenario, columns, tuple(rows), cluster.events)
+
+
+def _degrees(scenario: Scenario, progress: Progress) -> Result:
+    rows, events = [], 0
+    for number in range(scenario.seeds):
+        seed = scenario.seed + number
+        cluster = _build(scenario, _chance(scenario, "build", seed), _silent)
+        graph = _graph(cluster.nodes)
+        full = sum(len(view) == scenario.overlay.active for view in graph)
+        symmetric = {(at, other) for at, view in enumerate(graph) for other in view}
+        rows.append(
+            (
+                seed,
+                _round(full / len(graph)),
+                min(map(len, graph)),
+                len(components(graph)),
+                sum((other, at) not in symmetric for at, other in symmetric),
+            )
+        )
+        events += cluster.events
+        progress("seeds", number + 1, scenario.seeds)
+    columns = ("seed", "full", "least", "components", "asymmetric")
+    return Result(scenario, columns, tuple(rows), events)
+
+
+def _failures(scenario: Scenario, progress: Progress) -> Result:
+    built = _build(scenario, _chance(scenario, "build"), progress)
+    views, events = _views(built), built.events
+    del built
+    rows = []
+    for done, level in enumerate(scenario.levels):
+        progress("levels", done, len(scenario.levels))
+        chance = _chance(scenario, "level", level)
+        cluster = _restored(scenario, views, chance)
+        for _ in _spreads(scenario, cluster, chance, scenario.warm_up, None):
+            pass
+        _fail(cluster, level, chance)
+        hanging = components(_graph(cluster.living))[0] / len(cluster.living)
+        interval, count = scenario.interval, scenario.broadcasts
+        spreads = list(_spreads(scenario, cluster, chance, count, interval))
+        later = spreads[_FIRST:] or spreads
+        cluster.settle()
+        for _ in range(scenario.cycles):
+            cluster.cycle()
+        healed = list(_spreads(scenario, cluster, chance, _FIRST, interval))
+        rows.append(
+            (
+                level,
+                len(cluster.living),
+                _round(hanging),
+                _round(spreads[0].reliability),
+                _round(fmean(each.reliability for each in spreads[:_FIRST])),
+                _round(fmean(each.reliability for each in later)),
+                _round(fmean(each.redundancy for each in later)),
+                _round(fmean(each.hops for each in later), 1),
+                round(fmean(each.control for each in later)),
+                round(fmean(each.control_bytes for each in later)),
+                _round(fmean(each.reliability for each in healed)),
+            )
+        )
+        events += cluster.events
+    progress("levels", len(scenario.levels), len(scenario.levels))
+    columns = (
+        "failed_percent",
+        "living",
+        "unrepaired",
+        "first",
+        "first_ten",
+        "later",
+        "rmr",
+        "last_hop",
+        "control",
+        "control_bytes",
+        "after_cycles",
+    )
+    return Result(scenario, columns, tuple(rows), events)
+
+
+def _healing(scenario: Scenario, progress: Progress) -> Result:
+    built = _build(scenario, _chance(scenario, "build"), progress)
+    views, events = _views(built), built.events
+    del built
+    rows = []
+    for done, level in enumerate(scenario.levels):
+        progress("levels", done, len(scenario.levels))
+        chance = _chance(scenario, "healing", level)
+        cluster = _restored(scenario, views, chance)
+        for _ in _spreads(scenario, cluster, chance, scenario.warm_up, None):
+            pass
+        _fail(cluster, level, chance)
+        reached = []
+        healed: int | None = None
+        for cycle in range(scenario.cycles + 1):
+            if cycle:
+                cluster.cycle()
+            spread = next(_spreads(scenario, cluster, chance, 1, scenario.interval))
+            reached.append(_round(spread.reliability))
+            if spread.reliability == 1:
+                healed = cycle
+                break
+        rows.append((level, len(cluster.living), healed, " ".join(map(str, reached))))
+        events += cluster.events
+    progress("levels", len(scenario.levels), len(scenario.levels))
+    columns = ("failed_percent", "living", "cycles", "reliability_by_cycle")
+    return Result(scenario, columns, tuple(rows), events)
+
+
+def _figures(scenario: Scenario, progress: Progress) -> Result:
+    chance = _chance(scenario, "build")
+    cluster = _build(scenario, chance, progress)
+    measured = figures(_graph(cluster.nodes), scenario.sources, chance)
+    rows: list[tuple[Any, ...]] = [
+        ("clustering", _round(measured.clustering, 5)),
+        ("average_path", _round(measured.path, 2)),
+        ("longest_path", measured.diameter),
+        ("components", measured.components),
+        ("asymmetric", measured.asymmetric),
+    ]
+    rows += [(f"in_degree_{degree}", count) for degree, count in measured.in_degrees.items()]
+    for kind, (messages, size) in cluster.sent().items():
+        rows += [(f"sent_{kind}", messages), (f"bytes_{kind}", size)]
+    return Result(scenario, ("figure", "value"), tuple(rows), cluster.events)
+
+
+def _fail(cluster: Cluster, level: int, chance: Random) -> None:
+    count = round(len(cluster.nodes) * level / 100)
+    cluster.fail(chance.sample(cluster.nodes, min(count, len(cluster.nodes) - 1)))
+
+
+def _round(value: float, digits: int = 4) -> float:
+    return round(value, digits)
+
+
+_RUNS: Final[dict[str, Callable[[Scenario, Progress], Result]]] = {
+    "broadcast": _broadcasts,
+    "degree": _degrees,
+    "failures": _failures,
+    "healing": _healing,
+    "graph": _figures,
+}
