@@ -30,8 +30,8 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_program_is_tested() -> None:
-    # The export is tested with the documentation that shows it, tests/docs/test_examples.py.
-    tested = {"demo.py", "first_event.py", "otel_export.py"}
+    # The exports are tested with the documentation that shows them, tests/docs/test_examples.py.
+    tested = {"demo.py", "first_event.py", "modbus_export.py", "otel_export.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
