@@ -282,6 +282,9 @@ class Driver:
 
     def do(self, happened: Input) -> None:
         """Tell the protocol what happened, and carry out what it wants done."""
+        for link in self.links.values():
+            if link.unsettled:
+                link.settle()  # the protocol is to know of every message that was accepted
         for effect in self.core.handle(happened, self.now()):
             self._carry_out(effect)
 

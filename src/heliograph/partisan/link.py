@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.fast import Pattern
     from heliograph.partisan.inbox import Inbox
+    from heliograph.partisan.lanes import Lane
     from heliograph.partisan.waiting import MakeWaiter, Waiter
     from heliograph.partisan.wire import Term
 
@@ -111,13 +112,13 @@ class Link(asyncio.BufferedProtocol):
         close_reason: Why this side closes it; None as long as it doesn't.
         unsent: Bytes that wait here to be handed to the transport.
         paused: Whether the transport has enough for now.
-        much: Whether much was under way after the last acknowledged message.
     """
 
     __slots__ = (
         "_flush_due",
         "_held_for",
         "_kept",
+        "_lanes",
         "_large",
         "_large_filled",
         "_newest",
@@ -129,7 +130,6 @@ class Link(asyncio.BufferedProtocol):
         "channel",
         "close_reason",
         "early",
-        "much",
         "number",
         "opened",
         "owner",
@@ -163,10 +163,10 @@ class Link(asyncio.BufferedProtocol):
         self.close_reason: str | None = None
         self.unsent = 0
         self.paused = True  # until there is a transport
-        self.much = False
         self.patterns: tuple[Pattern, ...] = ()
         self.early: list[tuple[Term, Term]] | None = None
         self._out: list[bytes] = []
+        self._lanes: list[Lane] = []
         self._with_large = False
         self._newest: int | None = None
         self._flush_due = False
@@ -198,6 +198,9 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.paused = True
         lost = len(self._out)
+        for lane in self._lanes:
+            lane.spill()
+        self._lanes.clear()
         self._out.clear()
         self.unsent = 0
         if self.close_reason is None:
@@ -247,6 +250,36 @@ class Link(asyncio.BufferedProtocol):
         self.unsent += len(head)
         return self.write(body)
 
+    def fill(self, lane: Lane) -> None:
+        """Ask a lane for its frames at the next flush."""
+        self._lanes.append(lane)
+
+    def expect(self, size: int) -> bool:
+        """Count a frame that a lane will give; else as `write`."""
+        self.unsent += size
+        if self.unsent >= WRITE_SIZE:
+            self.flush()
+            return True
+        if not self._flush_due:
+            self._flush_due = True
+            self.owner.call_soon(self._flush_soon)
+        return False
+
+    def settle(self) -> None:
+        """Let lanes number and store what they were given."""
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            self._out += lane.frames()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether lanes were given what they have not stored yet."""
+        return bool(self._lanes)
+
+    def take(self, frames: list[bytes]) -> None:
+        """Take the frames of a lane, which were counted when they were expected."""
+        self._out += frames
+
     def write_newest(self, frame: bytes) -> bool:
         """Write a frame in place of the one written so before, if that still waits; tell which."""
         newest = self._newest
@@ -260,10 +293,14 @@ class Link(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Hand what was collected to the transport, unless that has enough."""
-        out = self._out
-        if not out or self.paused:
+        if self.paused:
             return
+        if self._lanes:
+            self.settle()
+        out = self._out
         self.unsent = 0
+        if not out:
+            return
         self._newest = None
         if SOCKET_SEND.handlers or SOCKET_TAG_MSG.handlers:
             self.owner.link_writes(self, out)

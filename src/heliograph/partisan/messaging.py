@@ -18,6 +18,7 @@ from heliograph.partisan.errors import (
 )
 from heliograph.partisan.events import MESSAGE_DROPPED, MESSAGE_SEND
 from heliograph.partisan.inbox import Inbox, Traced
+from heliograph.partisan.lanes import Lane
 from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.wire import Atom, decode, encode
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from heliograph.partisan.link import Link
     from heliograph.partisan.loops import Loop
     from heliograph.partisan.protocol.effects import Monitored
-    from heliograph.partisan.protocol.streams import OutgoingStream
     from heliograph.partisan.sending import Route, Routes
     from heliograph.partisan.telling import Teller
     from heliograph.partisan.wire import Term
@@ -219,6 +219,16 @@ class Messaging:
             "acknowledged": ack,
         }
 
+    def _with_context(self, route: Route, message: Term) -> Term:
+        if self.driver.core.delivery.run(route.peer) is None:
+            return message
+        carrier: dict[str, str] = {}
+        propagator().inject(carrier)
+        if not carrier:
+            return message
+        pairs: dict[Term, Term] = {key.encode(): text.encode() for key, text in carrier.items()}
+        return _PADDED, (_CONTEXT, pairs), message
+
     async def _send(
         self, route: Route, to: Term, message: Term, key: int | None, *, ack: bool
     ) -> None:
@@ -230,8 +240,8 @@ class Messaging:
             if done is not False:
                 break
             if ack:
-                lane = route.lane(key)
-                await self.routes.wait(self._stream(route, lane))
+                lane = self.routes.lane(route, key)
+                await self.routes.wait(lane.stream if isinstance(lane, Lane) else lane)
             else:
                 await route.pick(key).room()
             route = self.route(route.peer, str(route.channel))
@@ -254,57 +264,18 @@ class Messaging:
         return link if much else True
 
     def _attempt_acked(self, route: Route, to: Term, message: Term, key: int | None) -> Link | bool:
-        tail = self.routes.templates.tail(to, message)
-        lane = route.lane(_key(key))
-        links = route.lane_links
-        stream = self._stream(route, lane)
-        number = stream.offer(tail, len(tail), time.monotonic_ns(), sent=bool(links))
-        if not number:
+        lane = self.routes.lane(route, _key(key))
+        if isinstance(lane, Lane):
+            much = lane.add(to, message)
+            if much is None:
+                return False
+            return lane.link if much else True
+        if not lane.room:
             return False
-        if not links:
-            return True
-        link = links[lane % len(links)]
-        return link if self.routes.write_acked(route, link, number, tail) else True
-
-    def quick_acked(self, route: Route, name: str, message: bytes, key: int | None) -> Link | None:
-        """Send an acknowledged binary on a plain channel; None if that takes the long way."""
-        links = route.lane_links
-        if not links:
-            return None
-        lane = route.lane(key)
-        stream = route.streams.get(lane)
-        if stream is None:
-            stream = self._stream(route, lane)
         templates = self.routes.templates
-        try:
-            tail = templates.tails[name][len(message)] + message
-        except KeyError:
-            tail = templates.tail(name, message)
-        number = stream.offer(tail, len(tail), time.monotonic_ns())
-        if not number:
-            return None
-        try:
-            head = templates.acked[len(tail)]
-        except KeyError:
-            head = templates.acked_head(len(tail))
-        link = links[lane % len(links)]
-        link.much = link.write(head + number.to_bytes(16, "little") + tail)
-        return link
-
-    def _stream(self, route: Route, lane: int) -> OutgoingStream[Any]:
-        stream = self.driver.core.delivery.outgoing(route.peer, route.channel, lane)
-        route.streams[lane] = stream
-        return stream
-
-    def _with_context(self, route: Route, message: Term) -> Term:
-        if self.driver.core.delivery.run(route.peer) is None:
-            return message
-        carrier: dict[str, str] = {}
-        propagator().inject(carrier)
-        if not carrier:
-            return message
-        pairs: dict[Term, Term] = {key.encode(): text.encode() for key, text in carrier.items()}
-        return _PADDED, (_CONTEXT, pairs), message
+        frame = templates.acked_frame(lane.base, templates.tail(to, message))
+        lane.offer(frame, len(frame), time.monotonic_ns(), sent=False)
+        return True
 
     async def breathe(self, link: Link) -> None:
         """Let others have their turn, and wait while a connection has more than it can write."""

@@ -449,11 +449,12 @@ class Node:
             await self._messaging.send(node, name, message, channel, partition_key, ack=ack)
             return
         if ack:
-            link = self._messaging.quick_acked(route, name, message, partition_key)
-            if link is None:
+            lane = route.lanes.get(route.lane_of(partition_key))
+            much = None if lane is None else lane.add(name, message)
+            if lane is None or much is None:
                 await self._messaging.send(node, name, message, channel, partition_key, ack=True)
-            elif link.much:
-                await self._messaging.breathe(link)
+            elif much:
+                await self._messaging.breathe(lane.link)
             return
         link = route.only if partition_key is None else None
         if link is None:

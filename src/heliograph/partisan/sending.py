@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.partisan.channels import DEFAULT_CHANNEL
+from heliograph.partisan.lanes import Lane
 from heliograph.partisan.link import LARGE
 from heliograph.partisan.templates import Templates, deflated, framed
 from heliograph.partisan.wire import Atom
@@ -36,15 +37,16 @@ class Route:
         lane_links: Those that acknowledged messages take.
         plain: Whether a binary is written as it is: with no trace context, neither compressed nor
             superseded.
-        streams: The streams of the lanes, as far as they were used.
         monotonic: Whether only the newest message counts.
         level: zlib's, or 0.
-        lanes: Streams of acknowledged messages: as many as the channel should have connections.
+        lane_count: Lanes of acknowledged messages: as many as the channel should have connections.
+        lanes: Those that were used.
     """
 
     __slots__ = (
         "_turn",
         "channel",
+        "lane_count",
         "lane_links",
         "lanes",
         "level",
@@ -53,7 +55,6 @@ class Route:
         "only",
         "peer",
         "plain",
-        "streams",
     )
 
     def __init__(
@@ -62,7 +63,7 @@ class Route:
         own: Channel,
         links: tuple[Link, ...],
         lane_links: tuple[Link, ...],
-        lanes: int,
+        lane_count: int,
         *,
         traced: bool,
     ) -> None:
@@ -74,9 +75,9 @@ class Route:
         self.monotonic = own.monotonic
         self.level = _ZLIB_DEFAULT if own.compression is True else int(own.compression)
         self.plain = not self.monotonic and not self.level and not traced
-        self.lanes = lanes
+        self.lane_count = lane_count
+        self.lanes: dict[int, Lane] = {}
         self._turn = 0
-        self.streams: dict[int, OutgoingStream[Any]] = {}
 
     def pick(self, key: int | None) -> Link:
         """Return the connection for a partition key, or the next one; there must be some."""
@@ -86,12 +87,14 @@ class Route:
             return links[turn % len(links)]
         return links[key % len(links)]
 
-    def lane(self, key: int | None) -> int:
+    def lane_of(self, key: int | None) -> int:
         """Return the lane for a partition key, or any."""
+        if self.lane_count == 1:
+            return 0
         if key is None:
             self._turn = turn = self._turn + 1
-            return turn % self.lanes
-        return key % self.lanes
+            return turn % self.lane_count
+        return key % self.lane_count
 
 
 class Routes:
@@ -130,6 +133,9 @@ class Routes:
     def changed(self, peer: Atom) -> None:
         """Look again which connections there are to a peer."""
         core = self.core
+        for route in (self.table.get(peer) or {}).values():
+            for lane in route.lanes.values():
+                lane.put()  # before others number messages of the same streams
         if peer not in core.peers:
             self.table.pop(peer, None)
             return
@@ -212,12 +218,20 @@ class Routes:
             return False, link.write_newest(frame)
         return link.write(frame), False
 
-    def write_acked(self, route: Route, link: Link, number: int, tail: bytes) -> bool:
-        """Write a message that is acknowledged; tell whether much is under way now."""
-        frame = self.templates.acked_frame(number, tail)
-        if route.level:
-            frame = framed(deflated(frame[4:], route.level))
-        return link.write(frame)
+    def lane(self, route: Route, key: int | None) -> Lane | OutgoingStream[Any]:
+        """Return the lane of acknowledged messages; without a connection, what keeps them."""
+        index = route.lane_of(key)
+        lane = route.lanes.get(index)
+        if lane is not None:
+            return lane
+        stream = self.core.delivery.outgoing(route.peer, route.channel, index)
+        links = route.lane_links
+        if not links:
+            return stream
+        lane = route.lanes[index] = Lane(
+            links[index % len(links)], stream, self.templates, route.level
+        )
+        return lane
 
     def transmit(
         self, peer: Atom, channel: Atom, messages: list[tuple[int, Any]], link: Link | None
@@ -226,7 +240,8 @@ class Routes:
         route = self.find(peer, channel)
         if route is None or link is None:
             return
-        for number, tail in messages:
+        for number, stored in messages:
             if link.full:
                 return  # they come again; what is written now waits for the peer anyway
-            self.write_acked(route, link, number, tail)
+            frame = self.templates.numbered(stored, number)
+            link.write(framed(deflated(frame[4:], route.level)) if route.level else frame)

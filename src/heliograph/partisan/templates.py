@@ -94,16 +94,25 @@ class Templates:
         """Return the frame of `{forward_message, Target, Message}`."""
         return framed(b"\x83h\x03w\x0fforward_message" + self._name(target) + encode(message)[1:])
 
+    def tail_head(self, target: str, size: int) -> bytes:
+        """Return what lies between the number and a binary."""
+        try:
+            return self.tails[target][size]
+        except KeyError:
+            head = b"j" + self._name(target) + b"m" + _u32(size)
+            return _keep(self.tails, target, size, head)
+
     def tail(self, target: Term, message: Term) -> bytes:
         """Return what follows the number in the frame of an acknowledged message."""
         if type(message) is bytes and isinstance(target, str):
-            size = len(message)
-            head = _keep(self.tails, target, size, b"j" + self._name(target) + b"m" + _u32(size))
-            return head + message
+            return self.tail_head(target, len(message)) + message
         return b"j" + self._name(target) + encode(message)[1:]
 
     def acked_head(self, tail_size: int) -> bytes:
         """Return the frame of an acknowledged message up to its number."""
+        found = self.acked.get(tail_size)
+        if found is not None:
+            return found
         size = len(self._acked_head) + NUMBER_SIZE + tail_size
         head = _u32(size) + self._acked_head
         if len(self.acked) >= _KEPT:
@@ -113,8 +122,12 @@ class Templates:
 
     def acked_frame(self, number: int, tail: bytes) -> bytes:
         """Return the frame of an acknowledged message with a number of our own kind."""
-        head = self.acked.get(len(tail)) or self.acked_head(len(tail))
-        return head + number.to_bytes(NUMBER_SIZE, "little") + tail
+        return self.acked_head(len(tail)) + number.to_bytes(NUMBER_SIZE, "little") + tail
+
+    def numbered(self, frame: bytes, number: int) -> bytes:
+        """Return the frame of an acknowledged message with another number."""
+        at = len(self._acked_head) + 4
+        return frame[:at] + number.to_bytes(NUMBER_SIZE, "little") + frame[at + NUMBER_SIZE :]
 
 
 def _keep(kept: dict[str, dict[int, bytes]], target: str, size: int, value: bytes) -> bytes:
