@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.protocol.identity import Identity
     from heliograph.partisan.wire import Atom
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Verdict"]
 
 T = TypeVar("T")
 

@@ -96,8 +96,8 @@ class Mesh:
         members: The membership.
         peers: Members and nodes being joined, by name, without this node.
         connections: All open or opening connections, by number.
-        routes: Connections that may carry data, by peer and channel, the oldest first. The
-            tuples are replaced, never changed.
+        routes: Connections that may carry data, by peer and channel, in the order of their
+            places among `parallelism`. The tuples are replaced, never changed.
         delivery: Acknowledged messages; drivers call it directly.
         remote: Monitors and processes; drivers say there which processes live.
         statistics: Counters.

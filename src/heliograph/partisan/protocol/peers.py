@@ -10,6 +10,7 @@ a wait that doubles up to a limit and is partly left to chance, lest many nodes 
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from heliograph.partisan.protocol.effects import (
@@ -44,7 +45,8 @@ class Peer:
         pending: Whether the next complete handshake merges the peer's state and gossips ours: while
             it is joined for the first time, and after all connections to it were lost.
         joining: Whether the application has asked to join it.
-        slots: The open connections of each channel, the oldest first.
+        slots: The open connections of each channel, in the order of their places; a new one takes
+            the first place that is free, so that the others keep theirs.
         dialling: Connections under way, with their channels.
         backlog: Gossip for it that waits for a connection.
         retry_at: Not to be dialled before, in nanoseconds.
@@ -55,6 +57,7 @@ class Peer:
         "_config",
         "_failures",
         "_full",
+        "_places",
         "addresses",
         "backlog",
         "dialling",
@@ -79,6 +82,7 @@ class Peer:
         self._config = config
         self._failures = 0
         self._full: set[Atom] = set()  # channels told to be up
+        self._places: dict[int, int] = {}  # of open connections among those of their channel
 
     @property
     def name(self) -> Atom:
@@ -131,7 +135,12 @@ class Peer:
         self.dialling.pop(connection, None)
         self._failures = 0
         self.retry_at = 0
-        self.slots.setdefault(channel, []).append(connection)
+        connections = self.slots.setdefault(channel, [])
+        taken = {self._places[each] for each in connections}
+        place = next(each for each in count() if each not in taken)
+        self._places[connection] = place
+        connections.append(connection)
+        connections.sort(key=self._places.__getitem__)
         return self.check()
 
     def check(self) -> list[Effect]:
@@ -153,6 +162,7 @@ class Peer:
             return []
         connections = self.slots[channel]
         connections.remove(connection)
+        del self._places[connection]
         if connections:
             return []
         del self.slots[channel]
