@@ -102,7 +102,7 @@ def limits(
     if not isinstance(given, MappingOf):
         text = f"{option} is {shown(given)}; write a mapping such as {{'holding_registers': 64}}"
         return dict(defaults), [Fault("bad_argument", None, text, {"option": option})]
-    plurals = {f"{object_type}s": object_type for object_type in defaults}
+    plurals: dict[str, ObjectType] = {f"{each}s": each for each in defaults}
     result, faults = dict(defaults), []
     for key, limit in given.items():
         object_type = plurals.get(key) if isinstance(key, str) else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import ipaddress
+from abc import abstractmethod
 from collections.abc import Mapping as MappingOf
 from decimal import Decimal
 from typing import (
@@ -62,6 +63,7 @@ _Integer: TypeAlias = "IntName | Literal['bcd']"
 class Decodes(Protocol[_T_co]):
     """A codec of your own that decodes without knowing the mapping."""
 
+    @abstractmethod
     def decode(self, value: Any, /) -> _T_co:
         """Decode a register or bit, or a list of them."""
 
@@ -69,6 +71,7 @@ class Decodes(Protocol[_T_co]):
 class DecodesWithMetadata(Protocol[_T_co]):
     """A codec of your own that decodes by name, type, number of addresses or context."""
 
+    @abstractmethod
     def decode(self, value: Any, metadata: Metadata, /) -> _T_co:
         """Decode a register or bit, or a list of them."""
 

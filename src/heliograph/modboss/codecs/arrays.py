@@ -43,7 +43,7 @@ class Array(RegisterCodec[list[_T]]):
             raise ValueError(f"{self.name} takes multiples of {each} registers, not {count}")
         return super().fitted(count)
 
-    def to_bytes(self, value: Any, size: int) -> bytes:
+    def to_bytes(self, value: Any, size: int, /) -> bytes:
         if not isinstance(value, list | tuple):
             raise NotAValueError(f"an array is encoded from a list, not {shown(value)}")
         length = size // self._size
@@ -58,7 +58,7 @@ class Array(RegisterCodec[list[_T]]):
                 raise _at(at, error) from None
         return b"".join(parts)
 
-    def from_bytes(self, data: bytes) -> list[_T]:
+    def from_bytes(self, data: bytes, /) -> list[_T]:
         values = []
         for at in range(0, len(data), self._size):
             try:

@@ -77,7 +77,7 @@ class RegisterCodec(Codec[_T]):
     """A codec that sees its registers as bytes, the high byte of each register first."""
 
     @abstractmethod
-    def to_bytes(self, value: _T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int, /) -> bytes:
         """Encode a value into that many bytes.
 
         Raises:
@@ -85,7 +85,7 @@ class RegisterCodec(Codec[_T]):
         """
 
     @abstractmethod
-    def from_bytes(self, data: bytes) -> _T:
+    def from_bytes(self, data: bytes, /) -> _T:
         """Decode the bytes of all registers of the mapping.
 
         Raises:

@@ -7,6 +7,7 @@ import enum
 from abc import abstractmethod
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph.modboss.codecs.base import Codec, RegisterCodec
@@ -46,11 +47,11 @@ class _OnInteger(RegisterCodec[_T]):
         self.registers: int | None = self._base.registers if base is not None else None
 
     @abstractmethod
-    def to_number(self, value: _T) -> int:
+    def to_number(self, value: _T, /) -> int:
         """Encode into an integer."""
 
     @abstractmethod
-    def from_number(self, number: int) -> _T:
+    def from_number(self, number: int, /) -> _T:
         """Decode an integer."""
 
     @abstractmethod
@@ -61,7 +62,7 @@ class _OnInteger(RegisterCodec[_T]):
         if self.registers is None:
             if count not in _UNSIGNED:
                 raise ValueError(f"{self.name} takes 1, 2 or 4 registers, not {count}")
-            fitted = _copy(self)
+            fitted = copy(self)
             fitted._base = integer(_UNSIGNED[count], *self._order)
         else:
             fitted = self
@@ -74,22 +75,16 @@ class _OnInteger(RegisterCodec[_T]):
                 raise ValueError(text) from None
         return fitted
 
-    def to_bytes(self, value: _T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int, /) -> bytes:
         return self._base.to_bytes(self.to_number(value), size)
 
-    def from_bytes(self, data: bytes) -> _T:
+    def from_bytes(self, data: bytes, /) -> _T:
         number: int = self._base.from_bytes(data)
         return self.from_number(number)
 
     def compiled(self, count: int) -> Compiled:
         code, finish = self._base.compiled(count)
         return (code, self.from_number) if finish is None else (code, self.from_bytes)
-
-
-def _copy(codec: _OnInteger[_T]) -> _OnInteger[_T]:
-    twin: _OnInteger[_T] = object.__new__(type(codec))
-    twin.__dict__.update(codec.__dict__)
-    return twin
 
 
 class Enumeration(_OnInteger[_E]):
@@ -127,14 +122,14 @@ class Enumeration(_OnInteger[_E]):
     def numbers(self) -> Iterable[int]:
         return self._numbers
 
-    def to_number(self, value: Any) -> int:
+    def to_number(self, value: Any, /) -> int:
         if not isinstance(value, self._members):
             text = f"{shown(value)} is no member of {self.name}"
             raise CodecError(text, "not_a_member", codec=self.name, value=value)
         number: int = value.value
         return number
 
-    def from_number(self, number: int) -> _E:
+    def from_number(self, number: int, /) -> _E:
         member = self._by_number.get(number)
         if member is not None:
             return member
@@ -174,14 +169,14 @@ class Choice(_OnInteger[str]):
     def numbers(self) -> Iterable[int]:
         return self._names
 
-    def to_number(self, value: Any) -> int:
+    def to_number(self, value: Any, /) -> int:
         number = self._by_name.get(value) if isinstance(value, str) else None
         if number is None:
             text = f"{shown(value)} is none of {', '.join(self._by_name)}"
             raise CodecError(text, "not_a_member", codec=self.name, value=value)
         return number
 
-    def from_number(self, number: int) -> str:
+    def from_number(self, number: int, /) -> str:
         try:
             return self._names[number]
         except KeyError:
@@ -224,7 +219,7 @@ class NamedFlags(_OnInteger[frozenset[str]]):
     def numbers(self) -> Iterable[int]:
         return [1 << bit for bit in self._names]
 
-    def to_number(self, value: Any) -> int:
+    def to_number(self, value: Any, /) -> int:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise NotAValueError(f"flags are encoded from a set of names, not {shown(value)}")
         number = 0
@@ -236,7 +231,7 @@ class NamedFlags(_OnInteger[frozenset[str]]):
             number |= 1 << bit
         return number
 
-    def from_number(self, number: int) -> frozenset[str]:
+    def from_number(self, number: int, /) -> frozenset[str]:
         names, found = self._names, []
         while number:
             lowest = number & -number
@@ -279,10 +274,7 @@ class BitField(_OnInteger[dict[str, int]]):
         self._parts: dict[str, tuple[int, int]] = {}
         taken = 0
         for name, bits in given.items():
-            first, last = bits if isinstance(bits, tuple) and len(bits) == 2 else (bits, bits)
-            if not (type(first) is type(last) is int and 0 <= first <= last <= 63):
-                text = f"bits of {shown(name)} are {shown(bits)}; write a bit or (first, last)"
-                raise ValueError(text)
+            first, last = _first_and_last(name, bits)
             mask = (1 << last - first + 1) - 1
             if taken & mask << first:
                 raise ValueError(f"bits of {shown(name)} belong to another part, too")
@@ -293,7 +285,7 @@ class BitField(_OnInteger[dict[str, int]]):
     def numbers(self) -> Iterable[int]:
         return [self._taken]
 
-    def to_number(self, value: Any) -> int:
+    def to_number(self, value: Any, /) -> int:
         if not isinstance(value, MappingOf):
             raise NotAValueError(f"a bit field is encoded from a dict, not {shown(value)}")
         if value.keys() != self._parts.keys():
@@ -308,7 +300,7 @@ class BitField(_OnInteger[dict[str, int]]):
             number |= part << first
         return number
 
-    def from_number(self, number: int) -> dict[str, int]:
+    def from_number(self, number: int, /) -> dict[str, int]:
         return {name: number >> first & mask for name, (first, mask) in self._parts.items()}
 
 
@@ -354,6 +346,15 @@ def _checked_names(what: str, names: Any) -> dict[int, str]:
     if len(set(names.values())) < len(names):
         raise ValueError(f"{what} has a name twice: {', '.join(names.values())}")
     return dict(names)
+
+
+def _first_and_last(name: str, bits: Any) -> tuple[int, int]:
+    pair = bits if isinstance(bits, tuple) else (bits, bits)
+    if len(pair) == 2 and all(type(bit) is int for bit in pair):
+        first, last = pair
+        if 0 <= first <= last <= 63:
+            return first, last
+    raise ValueError(f"bits of {shown(name)} are {shown(bits)}; write a bit or (first, last)")
 
 
 def _no_member(name: str, number: int, numbers: Iterable[int]) -> CodecError:

@@ -27,12 +27,12 @@ class Date(RegisterCodec[dt.date]):
     name = "date"
     registers: int | None = 3
 
-    def to_bytes(self, value: Any, _size: int) -> bytes:
+    def to_bytes(self, value: Any, _size: int, /) -> bytes:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
             raise NotAValueError(f"a date is encoded from a date, not {shown(value)}")
         return struct.pack(">3H", value.year, value.month, value.day)
 
-    def from_bytes(self, data: bytes) -> dt.date:
+    def from_bytes(self, data: bytes, /) -> dt.date:
         parts = struct.unpack(">3H", data)
         try:
             return dt.date(*parts)
@@ -50,7 +50,7 @@ class DateTime(RegisterCodec[dt.datetime]):
     name = "datetime"
     registers: int | None = 6
 
-    def to_bytes(self, value: Any, _size: int) -> bytes:
+    def to_bytes(self, value: Any, _size: int, /) -> bytes:
         if not isinstance(value, dt.datetime):
             raise NotAValueError(f"a datetime is encoded from a datetime, not {shown(value)}")
         if value.tzinfo is not None:
@@ -58,7 +58,7 @@ class DateTime(RegisterCodec[dt.datetime]):
             raise CodecError(text, "has_time_zone", value=value)
         return struct.pack(">6H", *value.timetuple()[:6])
 
-    def from_bytes(self, data: bytes) -> dt.datetime:
+    def from_bytes(self, data: bytes, /) -> dt.datetime:
         parts = struct.unpack(">6H", data)
         try:
             return dt.datetime(*parts)  # noqa: DTZ001 - a device's own time has no zone
@@ -92,7 +92,7 @@ class Timestamp(RegisterCodec[dt.datetime]):
         fitted._seconds = integer(_BASES[count], *self._order)
         return fitted
 
-    def to_bytes(self, value: Any, size: int) -> bytes:
+    def to_bytes(self, value: Any, size: int, /) -> bytes:
         if not isinstance(value, dt.datetime):
             raise NotAValueError(f"a timestamp is encoded from a datetime, not {shown(value)}")
         if value.tzinfo is None:
@@ -106,7 +106,7 @@ class Timestamp(RegisterCodec[dt.datetime]):
             text = f"{value} is not between 1970 and {last} in UTC"
             raise CodecError(text, "out_of_range", codec=self.name, value=value) from None
 
-    def from_bytes(self, data: bytes) -> dt.datetime:
+    def from_bytes(self, data: bytes, /) -> dt.datetime:
         return self._moment(self._seconds.from_bytes(data))
 
     def compiled(self, count: int) -> Compiled:

@@ -121,7 +121,7 @@ class Number(RegisterCodec[Any]):
 
     # -- Decoding ---------------------------------------------------------------------------------
 
-    def from_bytes(self, data: bytes) -> Any:
+    def from_bytes(self, data: bytes, /) -> Any:
         number = self._unpack(self._order(data))
         return number if self._finish is None else self._finish(number)
 
@@ -167,7 +167,7 @@ class Number(RegisterCodec[Any]):
 
     # -- Encoding ---------------------------------------------------------------------------------
 
-    def to_bytes(self, value: Any, _size: int) -> bytes:
+    def to_bytes(self, value: Any, _size: int, /) -> bytes:
         try:
             absent = value is None and self._missing is not None
             return self._order(self._pack(self._missing if absent else self._wire_number(value)))
@@ -322,10 +322,10 @@ class Bcd(RegisterCodec[Any]):
             raise ValueError(f"bcd takes 1 to {BCD_REGISTERS} registers, not {count}")
         return self._sized(count)
 
-    def to_bytes(self, value: Any, size: int) -> bytes:
+    def to_bytes(self, value: Any, size: int, /) -> bytes:
         return self._sized(size // 2).to_bytes(value, size)
 
-    def from_bytes(self, data: bytes) -> Any:
+    def from_bytes(self, data: bytes, /) -> Any:
         return self._sized(len(data) // 2).from_bytes(data)
 
     def _sized(self, registers: int) -> Number:

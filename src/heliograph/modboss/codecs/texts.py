@@ -39,17 +39,17 @@ class _Ordered(RegisterCodec[_T]):
         self._order = Order(word_order, byte_order)
 
     @abstractmethod
-    def encode_bytes(self, value: _T, size: int) -> bytes:
+    def encode_bytes(self, value: _T, size: int, /) -> bytes:
         """Encode into big-endian bytes."""
 
     @abstractmethod
-    def decode_bytes(self, data: bytes) -> _T:
+    def decode_bytes(self, data: bytes, /) -> _T:
         """Decode big-endian bytes."""
 
-    def to_bytes(self, value: _T, size: int) -> bytes:
+    def to_bytes(self, value: _T, size: int, /) -> bytes:
         return self._order(self.encode_bytes(value, size))
 
-    def from_bytes(self, data: bytes) -> _T:
+    def from_bytes(self, data: bytes, /) -> _T:
         return self.decode_bytes(self._order(data))
 
 
@@ -73,7 +73,7 @@ class Utf8(_Ordered[str]):
             raise ValueError(f"pad is {shown(pad)}; it must be 'nul' or 'space'")
         self._pad = _PADS[pad]
 
-    def encode_bytes(self, value: str, size: int) -> bytes:
+    def encode_bytes(self, value: str, size: int, /) -> bytes:
         if not isinstance(value, str):
             raise NotAValueError(f"text is encoded from a string, not {shown(value)}")
         try:
@@ -89,7 +89,7 @@ class Utf8(_Ordered[str]):
             raise CodecError(text, "text_too_long", registers=registers, max_bytes=size)
         return data.ljust(size, self._pad)
 
-    def decode_bytes(self, data: bytes) -> str:
+    def decode_bytes(self, data: bytes, /) -> str:
         text = data.partition(b"\0")[0]
         if self._pad == b" ":
             text = text.rstrip(b" ")
@@ -105,7 +105,7 @@ class Bytes(_Ordered[bytes]):
 
     name = "bytes"
 
-    def encode_bytes(self, value: bytes, size: int) -> bytes:
+    def encode_bytes(self, value: bytes, size: int, /) -> bytes:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise NotAValueError(f"bytes are encoded from bytes, not {shown(value)}")
         data = bytes(value)
@@ -114,7 +114,7 @@ class Bytes(_Ordered[bytes]):
             raise CodecError(text, "wrong_length", expected=size, received=len(data))
         return data
 
-    def decode_bytes(self, data: bytes) -> bytes:
+    def decode_bytes(self, data: bytes, /) -> bytes:
         return data
 
 
@@ -124,10 +124,10 @@ class IPv4(_Ordered[ipaddress.IPv4Address]):
     name = "ipv4"
     registers: int | None = 2
 
-    def encode_bytes(self, value: ipaddress.IPv4Address | str, _size: int) -> bytes:
+    def encode_bytes(self, value: ipaddress.IPv4Address | str, _size: int, /) -> bytes:
         return _address(ipaddress.IPv4Address, value).packed
 
-    def decode_bytes(self, data: bytes) -> ipaddress.IPv4Address:
+    def decode_bytes(self, data: bytes, /) -> ipaddress.IPv4Address:
         return ipaddress.IPv4Address(data)
 
 
@@ -137,13 +137,13 @@ class IPv6(_Ordered[ipaddress.IPv6Address]):
     name = "ipv6"
     registers: int | None = 8
 
-    def encode_bytes(self, value: ipaddress.IPv6Address | str, _size: int) -> bytes:
+    def encode_bytes(self, value: ipaddress.IPv6Address | str, _size: int, /) -> bytes:
         address = _address(ipaddress.IPv6Address, value)
         if address.scope_id is not None:
             raise CodecError(f"{address} has a scope, for which there is no room", "has_scope")
         return address.packed
 
-    def decode_bytes(self, data: bytes) -> ipaddress.IPv6Address:
+    def decode_bytes(self, data: bytes, /) -> ipaddress.IPv6Address:
         return ipaddress.IPv6Address(data)
 
 
@@ -153,7 +153,7 @@ class Mac(_Ordered[str]):
     name = "mac"
     registers: int | None = 3
 
-    def encode_bytes(self, value: str, _size: int) -> bytes:
+    def encode_bytes(self, value: str, _size: int, /) -> bytes:
         if not isinstance(value, str):
             raise NotAValueError(f"a MAC address is encoded from a string, not {shown(value)}")
         if not _MAC.fullmatch(value):
@@ -161,7 +161,7 @@ class Mac(_Ordered[str]):
             raise CodecError(text, "not_an_address")
         return bytes.fromhex(re.sub("[:-]", "", value))
 
-    def decode_bytes(self, data: bytes) -> str:
+    def decode_bytes(self, data: bytes, /) -> str:
         return data.hex(":")
 
 
