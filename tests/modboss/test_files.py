@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from heliograph._located import MAX_BYTES
 from heliograph.modboss import Schema, SchemaError
-from heliograph.modboss.files import COLUMNS
+from heliograph.modboss.files import COLUMNS, MAX_LINES
 
 YAML = """\
 schema: Heat pump
@@ -311,9 +311,10 @@ k,coil,9-x
         ),
         ('"name,type\n', ["bad.csv:1: unexpected end of data"]),
         (b"name,type,address\n\nx\xe4,coil,1\n", ["bad.csv:3: byte 0xe4 is not UTF-8"]),
+        ("\n" * MAX_LINES, ["bad.csv: more than the 100,000 lines that are read; split it"]),
         (b"x" * (MAX_BYTES + 1), ["bad.csv: larger than the 4 MiB that are read; split it"]),
     ],
-    ids=["empty", "comments", "columns", "quote", "latin-1", "large"],
+    ids=["empty", "comments", "columns", "quote", "latin-1", "long", "large"],
 )
 def test_a_file_that_cannot_be_read_is_refused(
     tmp_path: Path, text: str | bytes, expected: list[str]

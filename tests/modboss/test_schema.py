@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import enum
 import pickle
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -534,6 +535,42 @@ def test_many_doubled_addresses_are_counted() -> None:
 
     assert len(fault.parameters["addresses"]) == 50
     assert fault.text.endswith("holding_register 7 (m0, m1) and 42 more")
+
+
+def test_no_more_faults_are_looked_for_than_anybody_mends() -> None:
+    names = [f"m{at}" for at in range(5000)]
+    found = faults(
+        lambda: Schema.from_mappings(
+            "Device",
+            [{"name": each, "type": "coil", "address": 1, "codec": each} for each in names],
+        )
+    )
+
+    assert len(found) == 1001
+    assert (found[-1].code, found[-1].text) == (
+        "too_many_faults",
+        "4000 more mappings were not looked at; mend these first",
+    )
+
+
+def test_spans_that_overlap_in_many_ways_are_told_address_by_address() -> None:
+    spans = [range(10), range(2, 4), range(3, 6), range(12, 14), range(13, 20), range(5, 6)]
+    found = faults_of(*[{"address": span} for span in spans])
+
+    (fault,) = found
+    counted = Counter([address for span in spans for address in span])
+    assert fault.parameters["addresses"] == [
+        ("holding_register", address) for address in sorted(counted) if counted[address] > 1
+    ]
+    assert fault.text.endswith("holding_register 13 (m3, m4)")
+
+
+def test_large_spans_take_no_longer_than_small_ones() -> None:
+    everything = {"address": range(65536)}
+
+    (fault,) = faults_of(*[everything] * 3000)
+
+    assert len(fault.parameters["addresses"]) == 65536
 
 
 def test_a_field_belongs_into_a_schema() -> None:

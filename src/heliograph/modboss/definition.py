@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_ADDRESS",
+    "MAX_FAULTS",
     "OPTIONS",
     "READ_LIMITS",
     "WRITE_LIMITS",
@@ -32,6 +33,9 @@ __all__ = [
     "define",
     "limits",
 ]
+
+MAX_FAULTS: Final = 1000
+"""After how many faults no more are looked for. Ours to choose; nobody mends more in one go."""
 
 MAX_ADDRESS: Final = 0xFFFF
 """Largest address that a Modbus request can hold."""
@@ -44,6 +48,9 @@ READ_LIMITS: Final[MappingOf[ObjectType, int]] = {
     "discrete_input": 2000,
 }
 WRITE_LIMITS: Final[MappingOf[ObjectType, int]] = {"holding_register": 123, "coil": 1968}
+
+_SHOWN: Final = 8
+"""How many of many names or addresses a text shows."""
 
 _MODES: Final = ("r", "rw", "w")
 OPTIONS: Final = ("mode", "gap_safe", "unit", "description", "count", *sorted(CODEC_OPTIONS))
@@ -78,12 +85,21 @@ def define(
     Returns:
         The mappings of definitions without fault, and the faults of the others.
     """
-    checks = [_Check(definition, methods, defaults) for definition in definitions]
-    faults = [fault for check in checks for fault in check.faults]
+    checks: list[_Check] = []
+    faults: list[Fault] = []
+    lacking: list[Fault] = []
+    for definition in definitions:
+        check = _Check(definition, methods, defaults)
+        checks.append(check)
+        faults += check.faults
+        lacking += check.missing("writable") + check.missing("readable")
+        if len(faults) + len(lacking) >= MAX_FAULTS:
+            rest = len(definitions) - len(checks)
+            text = f"{rest} more mappings were not looked at; mend these first"
+            return [], [*faults, *lacking, Fault("too_many_faults", None, text)]
     faults += _doubled_names(definitions)
     faults += _doubled_addresses(checks)
-    faults += [fault for check in checks for fault in check.missing("writable")]
-    faults += [fault for check in checks for fault in check.missing("readable")]
+    faults += sorted(lacking, key=lambda fault: fault.parameters["because"], reverse=True)
     return [] if faults else [check.mapping() for check in checks], faults
 
 
@@ -141,6 +157,18 @@ class _Check:
         self._check_gap_safe()
         self._check_codec(methods, defaults)
         self._check_place()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first address and the one after the last; nothing if they are not known."""
+        if self.start is None or self.count is None:
+            return 0, 0
+        return self.start, self.start + self.count
+
+    def has(self, object_type: ObjectType, address: int) -> bool:
+        """Whether an address is one of its own."""
+        first, end = self.span
+        return self.object_type == object_type and first <= address < end
 
     def fault(self, code: str, text: str, **parameters: Any) -> None:
         """Note a fault of this definition."""
@@ -318,20 +346,28 @@ def _doubled_names(definitions: list[Definition]) -> list[Fault]:
 
 
 def _doubled_addresses(checks: list[_Check]) -> list[Fault]:
-    places: dict[tuple[ObjectType, int], list[str]] = {}
-    for check in checks:
-        if check.object_type is not None and check.start is not None and check.count is not None:
-            for address in range(check.start, check.start + check.count):
-                names = places.setdefault((check.object_type, address), [])
-                names.append(str(check.definition.name))
-    doubled = {place: names for place, names in places.items() if len(names) > 1}
+    doubled: list[tuple[ObjectType, int]] = []
+    for object_type in OBJECT_TYPES:
+        # By their starts: what a span shares with those before it ends where the farthest of them
+        # does. Addresses are not counted one by one, of which hostile data may have too many.
+        spans = sorted([check.span for check in checks if check.object_type == object_type])
+        reached = noted = 0
+        for first, end in spans:
+            shared = range(max(first, noted), min(end, reached))
+            doubled += [(object_type, address) for address in shared]
+            noted = max(noted, shared.stop)
+            reached = max(reached, end)
     if not doubled:
         return []
-    texts = [f"{place[0]} {place[1]} ({', '.join(names)})" for place, names in doubled.items()]
-    text = f"addresses mapped more than once: {_some(texts)}"
-    return [Fault("duplicate_addresses", None, text, {"addresses": list(doubled)})]
+    texts = []
+    for object_type, address in doubled[:_SHOWN]:
+        names = [str(check.definition.name) for check in checks if check.has(object_type, address)]
+        texts.append(f"{object_type} {address} ({_some(names)})")
+    text = f"addresses mapped more than once: {_some(texts, len(doubled))}"
+    return [Fault("duplicate_addresses", None, text, {"addresses": doubled})]
 
 
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
-    return ", ".join(texts[:8]) + more
+def _some(texts: list[str], total: int | None = None) -> str:
+    """The first few of many."""
+    rest = (len(texts) if total is None else total) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

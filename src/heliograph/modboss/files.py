@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from heliograph._located import Member, Node
     from heliograph.modboss.mapping import ObjectType
 
-__all__ = ["COLUMNS", "KEYS", "DeviceFile", "read"]
+__all__ = ["COLUMNS", "KEYS", "MAX_LINES", "DeviceFile", "read"]
 
 COLUMNS: Final = (
     "name",
@@ -53,6 +53,9 @@ COLUMNS: Final = (
     "description",
 )
 """The columns that a CSV file may have, in any order; `name`, `type` and `address` it must have."""
+
+MAX_LINES: Final = 100_000
+"""Most lines of a CSV file. Ours to choose; the largest device known has a hundredth of it."""
 
 _NEEDED: Final = ("name", "type", "address")
 _SECTIONS: Final[dict[str, ObjectType]] = {f"{each}s": each for each in OBJECT_TYPES}
@@ -252,7 +255,10 @@ def _csv_lines(file: str) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as failure:
         line = raw.count(b"\n", 0, failure.start) + 1
         _refuse(file, f"byte 0x{raw[failure.start]:02x} is not UTF-8; save it as UTF-8", line)
-    for number, line_text in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    if len(lines) > MAX_LINES:
+        _refuse(file, f"more than the {MAX_LINES:,} lines that are read; split it")
+    for number, line_text in enumerate(lines, 1):
         if line_text.strip(" \t\r,;") and not line_text.lstrip().startswith("#"):
             yield number, line_text.rstrip("\r")
 
