@@ -104,6 +104,24 @@ def test_no_names_give_no_values() -> None:
     assert outcomes(captured) == ["read.start", "read.stop", "write.start", "write.stop"]
 
 
+def test_a_field_stands_for_its_name() -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    with capture() as captured:
+        assert read(Boiler, Boiler.target, echo) == 1
+        assert read(Boiler, [Boiler.limit, "power"], echo) == {"limit": 2, "power": 0}
+        assert read(Boiler, (Boiler.limit, Boiler.power), echo) == {"limit": 2, "power": 0}
+        write(Boiler, {Boiler.target: -1}, lambda *call: calls.append(call))
+
+    assert encode(Boiler, [(Boiler.running, True)]) == {("coil", 0): 1}
+    assert calls == [("holding_register", 1, 0xFFFF)]
+    asked = [each.metadata["names"] for each in captured.named("modboss.read.start")]
+    assert asked == [("target",), ("limit", "power"), ("limit", "power")]
+    assert captured.one("modboss.write.start").metadata["names"] == ("target",)
+    with pytest.raises(UnknownNamesError, match="strange"):
+        read(Boiler, [holding_register(0, name="strange"), "power"], echo)
+
+
 @pytest.mark.parametrize("names", [["power", "nope", 5, ["x"], "nope"], ("nope", 5, ["x"], "nope")])
 def test_unknown_names_are_refused_before_any_event(names: Any) -> None:
     with capture() as captured, pytest.raises(UnknownNamesError) as raised:

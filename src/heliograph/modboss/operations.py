@@ -20,37 +20,57 @@ from heliograph.spans import EMPTY
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from collections.abc import Mapping as MappingOf
-    from typing import Unpack
+    from typing import TypeVar, Unpack
 
     from heliograph.modboss.calls import Origin, Steps
+    from heliograph.modboss.fields import Field
     from heliograph.modboss.mapping import ObjectType
     from heliograph.modboss.options import MaxGap, OnRefusal
     from heliograph.modboss.refusals import Reading, Refusals
     from heliograph.modboss.retrying import RetryPolicy
     from heliograph.modboss.schema import Schema
 
+    T = TypeVar("T")
+
     ReadFunc: TypeAlias = Callable[[ObjectType, int, int], Any]
     WriteFunc: TypeAlias = Callable[[ObjectType, int, Any], object]
     AsyncReadFunc: TypeAlias = Callable[[ObjectType, int, int], Awaitable[Any]]
     AsyncWriteFunc: TypeAlias = Callable[[ObjectType, int, Any], Awaitable[object]]
-    Values: TypeAlias = MappingOf[str, Any] | Iterable[tuple[str, Any]]
+    Name: TypeAlias = str | Field[Any]
+    Values: TypeAlias = (
+        MappingOf[str, Any] | MappingOf[Field[Any], Any] | Iterable[tuple[Name, Any]]
+    )
 
 __all__ = ["aread", "awrite", "encode", "read", "write"]
 
 
-class ReadOptions(TypedDict, total=False):
-    """Options of reads that do not change the kind of the result."""
+class DecodedOptions(TypedDict, total=False):
+    """Options of reads that do not change what is returned."""
 
     max_gap: MaxGap
     max_attempts: int
-    decode: bool
-    debug: bool
     context: MappingOf[str, Any]
     retry: RetryPolicy | None
     refusals: Refusals | None
     origin: Origin | None
 
 
+class ReadOptions(DecodedOptions, total=False):
+    """Options of reads that do not change the kind of what is returned."""
+
+    decode: bool
+    debug: bool
+
+
+@overload
+def read(
+    schema: type[Schema],
+    names: Field[T],
+    read_func: ReadFunc,
+    *,
+    on_refusal: OnRefusal = ...,
+    **options: Unpack[DecodedOptions],
+) -> T: ...
 @overload
 def read(
     schema: type[Schema],
@@ -72,7 +92,7 @@ def read(
 @overload
 def read(
     schema: type[Schema],
-    names: str,
+    names: Name,
     read_func: ReadFunc,
     *,
     on_refusal: OnRefusal = ...,
@@ -81,7 +101,7 @@ def read(
 @overload
 def read(
     schema: type[Schema],
-    names: Iterable[str],
+    names: Iterable[Name],
     read_func: ReadFunc,
     *,
     on_refusal: Literal["split"],
@@ -90,7 +110,7 @@ def read(
 @overload
 def read(
     schema: type[Schema],
-    names: Iterable[str],
+    names: Iterable[Name],
     read_func: ReadFunc,
     *,
     on_refusal: Literal["raise"] = ...,
@@ -98,7 +118,7 @@ def read(
 ) -> dict[str, Any]: ...
 def read(
     schema: type[Schema],
-    names: str | Iterable[str],
+    names: Name | Iterable[Name],
     read_func: ReadFunc,
     *,
     max_gap: MaxGap = 0,
@@ -116,11 +136,13 @@ def read(
         values = read(Thermostat, ["outdoor_temp", "setpoint"], read_func)
 
     Executes the events of `modboss.read`, and those of `modboss.read_callback` for every call of
-    the read function. Validation errors come before any event.
+    the read function. Validation errors come before any event. An operation is told if somebody
+    listens when it begins.
 
     Args:
         schema: What the device holds.
-        names: A name, names, or `"all"` for everything readable.
+        names: A name, names, or `"all"` for everything readable. A field of the schema's class
+            stands for its name, and lets type checkers know the value's type.
         read_func: Called with object type, starting address and count, for each batch; returns the
             values, one as it is or in a list. Raising a `DeviceError` fails the request, which may
             be retried; whatever else it raises ends the operation.
@@ -174,6 +196,15 @@ def read(
 @overload
 async def aread(
     schema: type[Schema],
+    names: Field[T],
+    read_func: AsyncReadFunc,
+    *,
+    on_refusal: OnRefusal = ...,
+    **options: Unpack[DecodedOptions],
+) -> T: ...
+@overload
+async def aread(
+    schema: type[Schema],
     names: Literal["all"],
     read_func: AsyncReadFunc,
     *,
@@ -192,7 +223,7 @@ async def aread(
 @overload
 async def aread(
     schema: type[Schema],
-    names: str,
+    names: Name,
     read_func: AsyncReadFunc,
     *,
     on_refusal: OnRefusal = ...,
@@ -201,7 +232,7 @@ async def aread(
 @overload
 async def aread(
     schema: type[Schema],
-    names: Iterable[str],
+    names: Iterable[Name],
     read_func: AsyncReadFunc,
     *,
     on_refusal: Literal["split"],
@@ -210,7 +241,7 @@ async def aread(
 @overload
 async def aread(
     schema: type[Schema],
-    names: Iterable[str],
+    names: Iterable[Name],
     read_func: AsyncReadFunc,
     *,
     on_refusal: Literal["raise"] = ...,
@@ -218,7 +249,7 @@ async def aread(
 ) -> dict[str, Any]: ...
 async def aread(
     schema: type[Schema],
-    names: str | Iterable[str],
+    names: Name | Iterable[Name],
     read_func: AsyncReadFunc,
     *,
     max_gap: MaxGap = 0,
@@ -273,7 +304,8 @@ def write(
 
     Args:
         schema: What the device holds.
-        values: Values by name, or pairs of name and value.
+        values: Values by name, or pairs of name and value. A field of the schema's class stands
+            for its name.
         write_func: Called with object type, starting address and values, a list of them or one
             as it is, for each batch; what it returns is ignored. Raising a `DeviceError` fails the
             request, which may be retried; whatever else it raises ends the operation.
@@ -335,7 +367,8 @@ def encode(
 
     Args:
         schema: What the device holds.
-        values: Values by name, or pairs of name and value.
+        values: Values by name, or pairs of name and value. A field of the schema's class stands
+            for its name.
         context: Handed to codecs that take metadata.
 
     Returns:

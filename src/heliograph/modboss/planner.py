@@ -15,6 +15,7 @@ from heliograph.modboss.errors import (
     NotWritableError,
     UnknownNamesError,
 )
+from heliograph.modboss.fields import Field
 from heliograph.modboss.mapping import OBJECT_TYPES
 from heliograph.modboss.plan import NO_FENCES, SafeAddresses, plan
 
@@ -169,9 +170,12 @@ class Planner:
         table = self._mappings
         try:
             return [table[name] for name in names]
-        except (KeyError, TypeError):  # not there, or not hashable
+        except (KeyError, TypeError):  # not there, or not hashable, or a field
+            names = [name.name if isinstance(name, Field) else name for name in names]
             unknown = [name for name in names if not (isinstance(name, str) and name in table)]
-            raise UnknownNamesError(unknown, self._schema_name) from None
+            if unknown:
+                raise UnknownNamesError(unknown, self._schema_name) from None
+            return [table[name] for name in names]
 
     def _once(self, mappings: list[Mapping]) -> list[Mapping]:
         if len(set(mappings)) < len(mappings):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.modboss.calls import UNHEARD, Calls, Raised
 from heliograph.modboss.errors import DecodeError, DeviceError, OptionError, WrongCountError, shown
 from heliograph.modboss.events import READ, READ_CALLBACK
+from heliograph.modboss.fields import Field
 from heliograph.modboss.options import (
     check_attempts,
     check_boolean,
@@ -39,7 +40,7 @@ __all__ = ["reading"]
 
 def reading(
     schema: type[Schema],
-    names: str | Iterable[str],
+    names: str | Field[Any] | Iterable[str | Field[Any]],
     max_gap: MaxGap,
     max_attempts: int,
     decode: bool,
@@ -67,8 +68,18 @@ def reading(
         check_refusals(on_refusal, refusals)
 
     planner = schema._planner
-    single = isinstance(names, str) and names != "all"
-    key = names if isinstance(names, str | tuple) else _tuple(names)
+    key: str | tuple[Any, ...]
+    single = False
+    if isinstance(names, tuple):
+        key = names
+    elif isinstance(names, str):
+        key = names
+        single = names != "all"
+    elif isinstance(names, Field):
+        key = names.name
+        single = True
+    else:
+        key = _tuple(names)
     plan: ReadPlan | None
     try:
         if key is names and type(key) is tuple and len(key) > MANY:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.modboss.calls import Calls, annotate
 from heliograph.modboss.errors import DeviceError, OptionError, listed, shown
 from heliograph.modboss.events import WRITE, WRITE_CALLBACK
+from heliograph.modboss.fields import Field
 from heliograph.modboss.mapping import OBJECT_TYPES
 from heliograph.modboss.options import check_attempts, check_context, check_refusals
 from heliograph.modboss.refusals import Refusals
@@ -31,7 +32,7 @@ __all__ = ["encoding", "writing"]
 
 def writing(
     schema: type[Schema],
-    values: MappingOf[str, Any] | Iterable[tuple[str, Any]],
+    values: MappingOf[Any, Any] | Iterable[tuple[Any, Any]],
     max_attempts: int,
     context: MappingOf[str, Any],
     retry: RetryPolicy | None,
@@ -108,7 +109,7 @@ def writing(
 
 def encoding(
     schema: type[Schema],
-    values: MappingOf[str, Any] | Iterable[tuple[str, Any]],
+    values: MappingOf[Any, Any] | Iterable[tuple[Any, Any]],
     context: MappingOf[str, Any],
 ) -> dict[tuple[ObjectType, int], Any]:
     """Encode values by name; the arguments are those of `encode`."""
@@ -128,7 +129,8 @@ def _pairs(values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return names and values, in the caller's order."""
     try:
         pairs = list(values.items() if isinstance(values, MappingOf) else values)
-        return tuple([name for name, _ in pairs]), tuple([value for _, value in pairs])
+        names = [name.name if isinstance(name, Field) else name for name, _ in pairs]
+        return tuple(names), tuple([value for _, value in pairs])
     except (TypeError, ValueError):
         raise OptionError(
             f"values is {shown(values)}; it must be a mapping of names to values, or pairs of both",

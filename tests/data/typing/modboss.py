@@ -10,11 +10,19 @@ from typing import Any, assert_type
 from heliograph.modboss import (
     Field,
     Metadata,
+    ObjectType,
+    Reading,
+    RetryPolicy,
     Schema,
+    aread,
+    awrite,
     coil,
     discrete_input,
+    encode,
     holding_register,
     input_register,
+    read,
+    write,
 )
 from heliograph.modboss.codecs import Array, Codec, Number, Utf8, array, codec
 
@@ -184,3 +192,51 @@ element: Codec[str] = Utf8("little")
 number: Codec[int] = Utf8()  # error
 Utf8("middle")  # error
 print(Number, element)
+
+
+# Reads and writes by name.
+def read_func(object_type: ObjectType, start: int, count: int) -> list[int]:
+    return [0] * count
+
+
+async def read_later(object_type: str, start: int, count: int) -> int:
+    return 0
+
+
+def write_func(object_type: ObjectType, start: int, values: Any) -> None:
+    return None
+
+
+async def write_later(object_type: ObjectType, start: int, values: Any) -> None:
+    return None
+
+
+assert_type(read(Thermostat, Thermostat.outdoor_temp, read_func), float)
+assert_type(read(Thermostat, Thermostat.fan, read_func, on_refusal="split"), Fan)
+assert_type(read(Thermostat, Thermostat.outdoor_temp, read_func, decode=False), Any)
+assert_type(read(Thermostat, "outdoor_temp", read_func, max_gap={"coil": 3}), Any)
+assert_type(read(Thermostat, ["outdoor_temp"], read_func), dict[str, Any])
+assert_type(read(Thermostat, [Thermostat.fan, "count"], read_func), dict[str, Any])
+assert_type(read(Thermostat, "all", read_func, retry=RetryPolicy()), dict[str, Any])
+assert_type(read(Thermostat, "all", read_func, on_refusal="split"), Reading)
+assert_type(read(Thermostat, ["fan"], read_func, on_refusal="split").refused["x"], object)
+assert_type(write(Thermostat, {"small": 1}, write_func), None)
+write(Thermostat, {Thermostat.small: 1}, write_func)
+write(Thermostat, [("small", 1), (Thermostat.fan, Fan.ON)], write_func)
+assert_type(encode(Thermostat, {"small": 1}), dict[tuple[ObjectType, int], Any])
+read(Thermostat, 5, read_func)  # error
+read(Thermostat, "fan", read_func, retries=3)  # error
+read(Thermostat, "fan", read_func, on_refusal="ignore")  # error
+read(Thermostat, "fan", read_func, max_gap={"coils": 3})  # error
+read("Thermostat", "fan", read_func)  # error
+read(Thermostat, "fan", len)  # error
+write(Thermostat, {"small": 1}, write_func, decode=False)  # error
+write(Thermostat, "small", write_func)  # error
+
+
+async def later() -> None:
+    assert_type(await aread(Thermostat, Thermostat.power, read_later), float)
+    assert_type(await aread(Thermostat, ["power"], read_later), dict[str, Any])
+    assert_type(await awrite(Thermostat, {"small": 1}, write_later), None)
+    await aread(Thermostat, "power", read_func)  # error
+    await awrite(Thermostat, {"small": 1}, write_func)  # error
