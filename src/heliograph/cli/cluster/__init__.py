@@ -13,6 +13,9 @@ __all__ = ["cluster"]
 
 _COMMANDS: Final = {
     "node": LazyCommand("heliograph.cli.cluster.node:node", "Run a node, and talk through it"),
+    "simulate": LazyCommand(
+        "heliograph.cli.cluster.simulate:simulate", "Simulate thousands of nodes"
+    ),
 }
 
 

@@ -399,7 +399,7 @@ class Cluster:
                 for name in to:
                     node = name.node
                     if node.alive:
-                        self._overlay(node, node.overlay.handle(on.Received(sender, message), now))
+                        self._overlay(node, node.overlay.received(sender, message, now))
                     else:
                         self._lose(sender.node, name)
         self.events += events

@@ -8,7 +8,7 @@ has a default but `kind`, so a scenario is as long as what is special about it.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -137,19 +137,40 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def load(path: Path) -> Scenario:
+def load(path: Path, changes: Sequence[str] = ()) -> Scenario:
     """Read a scenario.
+
+    Args:
+        path: Its file.
+        changes: What to change of it, as `nodes=1000` or `tree.kind="flood"`. A text needs no
+            quotes.
 
     Raises:
         OSError: The file cannot be read.
-        ScenarioError: It is no scenario.
+        ScenarioError: It is no scenario, or will be none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        given = tomllib.loads(text)
+        given = {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ScenarioError("", f"no TOML: {error}") from error
-    return parse({"name": path.stem, **given})
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise ScenarioError(key, "is no KEY=VALUE")
+        table, _, name = key.strip().rpartition(".")
+        if table:
+            inner = given.get(table, {})
+            given[table] = {**(inner if isinstance(inner, dict) else {}), name: _changed(text)}
+        else:
+            given[name] = _changed(text)
+    return parse(given)
+
+
+def _changed(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def parse(given: Mapping[str, Any]) -> Scenario:

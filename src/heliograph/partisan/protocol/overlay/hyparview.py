@@ -550,23 +550,26 @@ class HyParView(Overlay):
 
     def _merge(self, exchange: tuple[NodeSpec, ...], told: tuple[NodeSpec, ...], now: int) -> None:
         """Take in replacements; who was told of in return makes room first, as in the paper."""
-        passive = self.passive
-        new = [
-            each
-            for each in exchange
-            if each.name not in passive
-            and each.name not in self.neighbors
-            and each.name != self.name
-            and not self._is_denied(each.name, now)
-        ]
+        passive, near, denied = self.passive, self.neighbors, self._denied
+        new = []
+        for each in exchange:
+            name = each.name
+            if name in passive or name in near or name == self.name:
+                continue
+            if not denied or not self._is_denied(name, now):
+                new.append(each)
+        del new[self.config.passive :]
         surplus = len(passive) + len(new) - self.config.passive
         for each in told:
             if surplus <= 0:
                 break
             if passive.pop(each.name, None) is not None:
                 surplus -= 1
+        if surplus > 0:
+            for name in self._random.sample(list(passive), surplus):
+                del passive[name]
         for each in new:
-            self._remember(each, now)
+            passive[each.name] = each
 
     def _remember(self, spec: NodeSpec, now: int) -> None:
         """Make a node a replacement, in the place of a random one if there is no other."""

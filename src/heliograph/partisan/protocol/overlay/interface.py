@@ -207,6 +207,10 @@ class Overlay(ABC):
             now: Nanoseconds of a clock that never goes back.
         """
 
+    def received(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
+        """Do what `handle` does with `Received`, for drivers in a hurry."""
+        return self.handle(Received(peer, message), now)
+
     @abstractmethod
     def state(self) -> Term:
         """Return what the node says of itself to whoever connects to it."""
