@@ -259,7 +259,9 @@ def scattered(side: Peers, effort: Effort) -> Iterator[Row]:
 
 @contextmanager
 def _counting(requests: list[str]) -> Iterator[None]:
-    heliograph.attach("requests", "modboss.link.request", lambda name, *_: requests.append(name))
+    heliograph.attach(
+        "requests", "modboss.read_callback.start", lambda name, *_: requests.append(name)
+    )
     try:
         yield
     finally:

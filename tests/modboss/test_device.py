@@ -387,7 +387,7 @@ def test_events_and_codecs_are_the_calling_threads(server: VirtualServer) -> Non
     here = threading.get_ident()
     threads = {event.event: event.thread for event in events}
     assert threads["modboss.read.stop"] == threads["modboss.read_callback.stop"] == here
-    assert threads["modboss.link.request"] != here
+    assert threads["modboss.link.connected"] != here
 
 
 def test_a_link_of_devices_is_none_of_asyncio(server: VirtualServer) -> None:

@@ -158,19 +158,17 @@ Metadata: link; server_address; server_port, perhaps; network_transport; failure
 """
 
 
-class LinkRequestMeasurements(TypedDict):
-    """Measurements of `modboss.link.request`."""
+class LinkWaitedMeasurements(TypedDict):
+    """Measurements of `modboss.link.waited`."""
 
     queue_wait: int
     """Time a request waited for those before it (`ns`)."""
     pacing_wait: int
     """Time a request waited for the link's spacing (`ns`)."""
-    round_trip: int
-    """Time from sending to the answer, connecting included if need be (`ns`)."""
 
 
-class LinkRequestMetadata(TypedDict):
-    """Metadata of `modboss.link.request`."""
+class LinkWaitedMetadata(TypedDict):
+    """Metadata of `modboss.link.waited`."""
 
     link: str
     """The link as a URL."""
@@ -182,33 +180,14 @@ class LinkRequestMetadata(TypedDict):
     """What carries the frames."""
     unit_id: int
     """Device id of the unit behind the address, from 0 to 255."""
-    function_code: int
-    """Modbus function code of the request."""
-    function_name: Literal[
-        "read_coils",
-        "read_discrete_inputs",
-        "read_holding_registers",
-        "read_input_registers",
-        "write_coil",
-        "write_register",
-        "write_coils",
-        "write_registers",
-        "mask_write_register",
-    ]
-    """Its name."""
-    outcome: Ok[Any] | Error[Any]
-    """`Ok(None)`, or `Error(reason)` with the word of the failure."""
-    exception_code: NotRequired[int]
-    """Exception code that the device answered with, from 1 to 255."""
 
 
-LINK_REQUEST: Final = Event[LinkRequestMeasurements, LinkRequestMetadata]("modboss.link.request")
-"""A request has been answered, or has failed.
+LINK_WAITED: Final = Event[LinkWaitedMeasurements, LinkWaitedMetadata]("modboss.link.waited")
+"""A request had to wait for those before it, or for the link's spacing, and is sent now.
 
-Measurements: queue_wait (ns); pacing_wait (ns); round_trip (ns).
+Measurements: queue_wait (ns); pacing_wait (ns).
 
-Metadata: link; server_address; server_port, perhaps; network_transport; unit_id; function_code;
-function_name; outcome; exception_code, perhaps.
+Metadata: link; server_address; server_port, perhaps; network_transport; unit_id.
 """
 
 

@@ -26,8 +26,8 @@ from heliograph.modboss.events import (
     LINK_CONNECTED,
     LINK_DISCONNECTED,
     LINK_RECONNECTING,
-    LINK_REQUEST,
     LINK_UNREACHABLE,
+    LINK_WAITED,
 )
 from heliograph.modboss.faults import (
     CorruptReplyError,
@@ -38,7 +38,6 @@ from heliograph.modboss.faults import (
     UnreachableError,
 )
 from heliograph.modboss.transports import RtuOverTcp, Serial, Tcp, Tls, Udp
-from heliograph.values import Error, Ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -312,8 +311,12 @@ class Link:
 
     # -- One at a time ----------------------------------------------------------------------------
 
-    async def _enter(self) -> None:
-        """Wait until it is one's turn; `_leave` must follow."""
+    async def _enter(self) -> int:
+        """Wait until it is one's turn; `_leave` must follow.
+
+        Returns:
+            How long that took, in nanoseconds; 0 if nobody was there before.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
@@ -325,7 +328,8 @@ class Link:
             raise LinkClosedError(f"{self.name} has been closed")
         if not self._busy:
             self._busy = True
-            return
+            return 0
+        began = monotonic_ns()
         turn = loop.create_future()
         self._line.append(turn)
         try:
@@ -334,6 +338,7 @@ class Link:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._leave()  # it was one's turn already
             raise
+        return monotonic_ns() - began
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to a loop; what belonged to one that is closed is forgotten."""
@@ -377,13 +382,13 @@ class Link:
                 several, both masks of a mask write.
             device_id: The unit.
         """
-        began = monotonic_ns() if LINK_REQUEST.handlers else 0
+        waited = 0
         if self._busy or self._closed or asyncio._get_running_loop() is not self._loop:
-            await self._enter()
+            waited = await self._enter()
         else:
             self._busy = True
         try:
-            return await self._request(function, address, argument, device_id, began)
+            return await self._request(function, address, argument, device_id, waited)
         finally:
             self._leave_when_over()
 
@@ -400,45 +405,38 @@ class Link:
         Returns:
             The new value, which is not written if it is the old one.
         """
-        began = monotonic_ns() if LINK_REQUEST.handlers else 0
-        await self._enter()
+        waited = await self._enter()
         try:
-            [old] = await self._request(function, address, 1, device_id, began)
+            [old] = await self._request(function, address, 1, device_id, waited)
             new = change(old)
             if new != old:
                 if self._spacing:
                     self._rest()
                 argument = new if write_function in _SINGLE else [new]
-                began = monotonic_ns() if LINK_REQUEST.handlers else 0
-                await self._request(write_function, address, argument, device_id, began)
+                await self._request(write_function, address, argument, device_id, 0)
             return new
         finally:
             self._leave_when_over()
 
     async def _request(
-        self, function: int, address: int, argument: Any, device_id: int, began: int
+        self, function: int, address: int, argument: Any, device_id: int, waited: int
     ) -> Any:
-        """Make one request; the caller has entered."""
-        entered = sent = monotonic_ns() if began else 0
+        """Make one request; the caller has entered, after so many nanoseconds in line."""
+        paced = await self._pace() if self._spacing else 0
+        if (waited or paced) and LINK_WAITED.handlers:
+            LINK_WAITED.execute(
+                {"queue_wait": waited, "pacing_wait": paced}, self._told(unit_id=device_id)
+            )
         client = self._client
-        fault: DeviceError | None = None
         try:
-            if self._spacing:
-                await self._pace()
-                sent = monotonic_ns() if began else 0
-                client = self._client  # the pause may have been its last moment
             if client is None:
                 client = await self._open()
             answer = await getattr(client, FUNCTIONS[function])(address, argument, device_id)
-            self._silent = 0
-            return answer
         except DeviceError as exc:
-            fault = exc
             self._judge(client, exc)
             raise
-        finally:
-            if began:
-                self._tell(function, device_id, fault, entered - began, sent - entered, sent)
+        self._silent = 0
+        return answer
 
     def _leave_when_over(self) -> None:
         abandoned = getattr(self._client, "abandoned", None)
@@ -447,11 +445,15 @@ class Link:
         else:
             abandoned.add_done_callback(lambda _: self._leave())
 
-    async def _pace(self) -> None:
+    async def _pace(self) -> int:
+        """Wait for the spacing; give how long, in nanoseconds."""
         assert self._loop is not None
         pause = self._free_at - self._loop.time()
-        if pause > 0:
-            await asyncio.sleep(pause)
+        if pause <= 0:
+            return 0
+        began = monotonic_ns()
+        await asyncio.sleep(pause)
+        return monotonic_ns() - began
 
     def _judge(self, client: Any, fault: DeviceError) -> None:
         """Decide whether the connection is still good for anything."""
@@ -465,34 +467,3 @@ class Link:
             self._silent += 1
             if self._silent >= self._max_silence:
                 self._drop(client, "silence")
-
-    def _tell(
-        self,
-        function: int,
-        device_id: int,
-        fault: DeviceError | None,
-        queue_wait: int,
-        pacing_wait: int,
-        sent: int,
-    ) -> None:
-        metadata: Any = {
-            "link": self.name,
-            **self.about,
-            "unit_id": device_id,
-            "function_code": function,
-            "function_name": FUNCTIONS[function],
-            "outcome": _DONE if fault is None else Error(fault.reason),
-        }
-        if fault is not None:
-            metadata.update(fault.details)
-        LINK_REQUEST.execute(
-            {
-                "queue_wait": queue_wait,
-                "pacing_wait": pacing_wait,
-                "round_trip": monotonic_ns() - sent,
-            },
-            metadata,
-        )
-
-
-_DONE: Final = Ok(None)

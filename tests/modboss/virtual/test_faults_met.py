@@ -155,7 +155,7 @@ def names(seen: Captured) -> list[str]:
 def expected_events(expected: Met) -> list[str]:
     end = "read.exception" if expected.error is WrongCountError else "read.stop"
     lost = ["link.disconnected"] if expected.lost else []
-    return ["read.start", "read_callback.start", *lost, "link.request", "read_callback.stop", end]
+    return ["read.start", "read_callback.start", *lost, "read_callback.stop", end]
 
 
 @pytest.mark.parametrize("over", OVER)
