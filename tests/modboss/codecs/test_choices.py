@@ -162,7 +162,7 @@ def test_bit_0_is_the_least_significant_one_of_all_registers() -> None:
 def test_a_flag_must_be_known() -> None:
     error = refused(NamedFlags({0: "alarm"}), ["alram"])
 
-    assert (error.code, str(error)) == ("not_a_member", "'alram' is none of alarm")
+    assert (error.code, str(error)) == ("not_a_member", "'alram' is none of 'alarm'")
 
 
 @pytest.mark.parametrize("value", ["alarm", 5, None])
@@ -196,7 +196,13 @@ def test_a_number_without_a_name_has_no_meaning() -> None:
 def test_a_name_must_be_known(value: object) -> None:
     error = refused(Choice({0: "off", 7: "auto"}), value)
 
-    assert str(error).endswith("is none of off, auto")
+    assert str(error).endswith("is none of 'off', 'auto'")
+
+
+def test_many_names_are_cut_in_messages() -> None:
+    error = meaningless(Choice({number: f"n{number}" for number in range(5000)}), 6000)
+
+    assert str(error).endswith("which has 0, 1, 2, 3, 4, 5, 6, 7 and 4992 more")
 
 
 @pytest.mark.parametrize("make", [Choice, NamedFlags])
@@ -208,7 +214,7 @@ def test_a_name_must_be_known(value: object) -> None:
         ({"x": "off"}, "has 'x': 'off'; write a number and a name"),
         ({0: 5}, "has 0: 5; write a number and a name"),
         ({0: ""}, "has 0: ''; write a number and a name"),
-        ({0: "off", 1: "off"}, "has a name twice: off, off"),
+        ({0: "off", 1: "off"}, "has a name twice: 'off', 'off'"),
     ],
     ids=repr,
 )
@@ -249,7 +255,7 @@ def test_a_part_must_fit_its_bits(value: object) -> None:
 
 @pytest.mark.parametrize("value", [{}, {"running": 1, "other": 2}])
 def test_all_parts_are_written(value: dict[str, int]) -> None:
-    assert "must have exactly running" in str(refused(BitField({"running": 0}), value))
+    assert "must have exactly 'running'" in str(refused(BitField({"running": 0}), value))
 
 
 def test_a_bit_field_is_encoded_from_a_dict() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph.modboss.codecs.base import Codec, RegisterCodec
 from heliograph.modboss.codecs.numbers import integer
-from heliograph.modboss.errors import CodecError, NotAValueError, shown
+from heliograph.modboss.errors import CodecError, NotAValueError, listed, shown
 
 if TYPE_CHECKING:
     from heliograph.modboss.codecs.base import Compiled, Endian
@@ -172,7 +172,7 @@ class Choice(_OnInteger[str]):
     def to_number(self, value: Any, /) -> int:
         number = self._by_name.get(value) if isinstance(value, str) else None
         if number is None:
-            text = f"{shown(value)} is none of {', '.join(self._by_name)}"
+            text = f"{shown(value)} is none of {listed([*self._by_name])}"
             raise CodecError(text, "not_a_member", codec=self.name, value=value)
         return number
 
@@ -226,7 +226,7 @@ class NamedFlags(_OnInteger[frozenset[str]]):
         for name in value:
             bit = self._bits.get(name)
             if bit is None:
-                text = f"{shown(name)} is none of {', '.join(self._names.values())}"
+                text = f"{shown(name)} is none of {listed([*self._names.values()])}"
                 raise CodecError(text, "not_a_member", codec=self.name, value=name)
             number |= 1 << bit
         return number
@@ -289,7 +289,7 @@ class BitField(_OnInteger[dict[str, int]]):
         if not isinstance(value, MappingOf):
             raise NotAValueError(f"a bit field is encoded from a dict, not {shown(value)}")
         if value.keys() != self._parts.keys():
-            text = f"{shown(dict(value))} must have exactly {', '.join(self._parts)}"
+            text = f"{shown(dict(value))} must have exactly {listed([*self._parts])}"
             raise CodecError(text, "not_a_member", codec=self.name, value=value)
         number = 0
         for name, (first, mask) in self._parts.items():
@@ -344,7 +344,7 @@ def _checked_names(what: str, names: Any) -> dict[int, str]:
                 f"{what} has {shown(number)}: {shown(name)}; write a number and a name"
             )
     if len(set(names.values())) < len(names):
-        raise ValueError(f"{what} has a name twice: {', '.join(names.values())}")
+        raise ValueError(f"{what} has a name twice: {listed([*names.values()])}")
     return dict(names)
 
 
@@ -358,6 +358,5 @@ def _first_and_last(name: str, bits: Any) -> tuple[int, int]:
 
 
 def _no_member(name: str, number: int, numbers: Iterable[int]) -> CodecError:
-    known = ", ".join(map(str, numbers))
-    text = f"{number} is no member of {name}, which has {known}"
+    text = f"{number} is no member of {name}, which has {listed([*numbers])}"
     return CodecError(text, "not_a_member", codec=name, value=number)
