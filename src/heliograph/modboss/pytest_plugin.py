@@ -42,6 +42,7 @@ class ServeModbus(Protocol):
             more: After a schema its values, if any; after a device further ones.
             options: Those of `heliograph.modboss.virtual.VirtualServer`.
         """
+        ...
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ class Snapshot:
         """
         from heliograph.modboss.virtual import VirtualDevice
 
-        raw = {
+        raw: dict[ObjectType, dict[int, list[int]]] = {
             object_type: {run.start: [cells[each] for each in run] for run in _runs(cells)}
             for object_type, cells in self.objects.items()
         }

@@ -329,7 +329,7 @@ class VirtualDevice:
         Returns:
             The rule: it counts, it can be lifted, and it is lifted at the end of a `with`.
         """
-        places = None
+        places: list[tuple[ObjectType, range]] | None = None
         if names is not None:
             mappings = map(self._mapping, [names] if isinstance(names, str) else names)
             places = [(each.object_type, each.addresses) for each in mappings]

@@ -116,9 +116,10 @@ class VirtualServer:
         Raises:
             RuntimeError: There are several.
         """
-        if len(self.devices) > 1:
+        device, *others = self.devices
+        if others:
             raise RuntimeError(f"{self!r} has several devices; take one of `devices`")
-        return self.devices[0]
+        return device
 
     # -- Where it is ------------------------------------------------------------------------------
 
