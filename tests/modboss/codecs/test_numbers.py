@@ -258,6 +258,7 @@ def test_floats_are_scaled_as_floats() -> None:
         ("maximum", "1/2", "maximum is '1/2'; it must be a finite number"),
         ("maximum", "1e999999999", "maximum is '1e999999999'; it must be a finite number"),
         ("missing", 0x10000, "missing is 65536, which is no number of uint16"),
+        ("missing", -1, "missing is -1, which is no number of uint16"),
         ("missing", 1.0, "missing is 1.0, which is no number of uint16"),
         ("missing", True, "missing is True, which is no number of uint16"),
     ],
@@ -265,6 +266,12 @@ def test_floats_are_scaled_as_floats() -> None:
 def test_an_option_that_makes_no_sense_is_refused(option: str, value: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         codec("uint16", **{option: value})
+
+
+@pytest.mark.parametrize("missing", [0x10000, -0x8001])
+def test_a_missing_number_must_fit_the_registers(missing: int) -> None:
+    with pytest.raises(ValueError, match=f"missing is {missing}, which is no number of int16"):
+        codec("int16", missing=missing)
 
 
 @pytest.mark.parametrize("missing", ["nan", True, 1e39])
@@ -297,6 +304,20 @@ def test_a_missing_number_is_none_before_it_is_scaled() -> None:
     assert decode(each, [0x8000]) is None
     assert encode(each, None) == [0x8000]
     assert decode(each, [215]) == 21.5
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "number"),
+    [("int16", 0x8000, -0x8000), ("int16", 0xFFFF, -1), ("int32", 0x8000_0000, -(2**31))],
+)
+def test_a_negative_missing_number_may_be_written_as_the_registers_show_it(
+    name: str, shown: int, number: int
+) -> None:
+    registers = encode(codec(name), number)
+
+    for missing in (shown, number):
+        assert decode(codec(name, missing=missing), registers) is None
+        assert encode(codec(name, missing=missing), None) == registers
 
 
 def test_nan_can_stand_for_no_value() -> None:

@@ -74,7 +74,8 @@ class Number(RegisterCodec[Any]):
         scale: What the wire's number is to be multiplied by. An `int` makes the values integers, a
             `float` or a string makes them floats, a `Decimal` makes them decimals.
         offset: What is added after scaling.
-        missing: The wire's number that means that there is no value, which is then None.
+        missing: The wire's number that means that there is no value, which is then None; of a
+            signed integer as a negative number, or as the registers show it.
         minimum: The least value that may be written, scaled.
         maximum: The greatest value that may be written, scaled.
 
@@ -250,8 +251,12 @@ class Number(RegisterCodec[Any]):
                 with suppress(OverflowError):
                     # As it comes back from the wire, where it may have fewer digits.
                     return self._unpack(self._pack(missing))
-        elif type(missing) is int and self._bounds[0] <= missing <= self._bounds[1]:
-            return missing
+        elif type(missing) is int:
+            lowest, highest = self._bounds
+            # Manuals write 0x8000 where they mean -32768.
+            number = missing + 2 * lowest if missing > highest and lowest < 0 else missing
+            if lowest <= number <= highest:
+                return number
         raise ValueError(f"missing is {shown(missing)}, which is no number of {self.name}")
 
 
