@@ -74,6 +74,11 @@ def test_integers_and_floats_of_one_value_come_together_but_not_as_keys() -> Non
     assert compare({(1.0,): 0}, {(1,): 0}) == 1
 
 
+def test_references_compare_by_value() -> None:
+    assert compare(Reference(N, 1, (7,)), Reference(N, 1, (7, 0, 0))) == 0
+    assert compare(Reference(N, 1, (7, 0, 0)), Reference(N, 1, (6, 1))) == -1
+
+
 @given(terms, terms, terms)
 def test_the_order_is_one(a: Term, b: Term, c: Term) -> None:
     assert compare(a, a) == 0

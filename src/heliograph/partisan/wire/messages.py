@@ -96,6 +96,7 @@ __all__ = [
     "ReplaceReply",
     "ReplaceSubscription",
     "Reply",
+    "Run",
     "RpcCall",
     "RpcResponse",
     "ScampPing",
@@ -240,6 +241,16 @@ class Padded(Message):
 
     padding: Term
     message: Term
+
+
+@message(Where.PAYLOAD, "$heliograph_run")
+class Run(Message):
+    """Several messages for one process at once, numbered from the frame's number on.
+
+    Not of the original: nodes of our kind send it to each other, in place of an acknowledged message.
+    """
+
+    messages: list[Term]
 
 
 @message(Where.PAYLOAD, "$gen_cast")

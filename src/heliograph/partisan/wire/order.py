@@ -145,7 +145,8 @@ def _identity(term: Any) -> tuple[Any, ...]:
     if isinstance(term, Port):
         return term.node, term.creation, term.id
     if isinstance(term, Reference):
-        return term.node, term.creation, len(term.words), term.words[::-1]
+        # By value, whatever the number of words.
+        return term.node, term.creation, sum(w << 32 * at for at, w in enumerate(term.words))
     if isinstance(term, Export):
         return 1, term.module, term.function, term.arity
     return 0, term.module, term.index, term.unique, term.data
