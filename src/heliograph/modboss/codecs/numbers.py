@@ -254,7 +254,8 @@ class Number(RegisterCodec[Any]):
         elif type(missing) is int:
             lowest, highest = self._bounds
             # Manuals write 0x8000 where they mean -32768.
-            number = missing + 2 * lowest if missing > highest and lowest < 0 else missing
+            unsigned = lowest < 0 and highest < missing <= highest - lowest
+            number = missing + 2 * lowest if unsigned else missing
             if lowest <= number <= highest:
                 return number
         raise ValueError(f"missing is {shown(missing)}, which is no number of {self.name}")
