@@ -10,7 +10,7 @@ import pytest
 from heliograph.partisan.simulator import run_schedule
 
 # More of them: `python -m tests.partisan.simulator.many --count 5000`.
-SCHEDULES = 300
+SCHEDULES = 200
 BATCH = 50
 
 

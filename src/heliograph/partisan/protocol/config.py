@@ -38,6 +38,8 @@ class ProtocolConfig:
     """Longest wait between two dials to a peer; our choice, the original's is 1 s."""
     backoff_jitter: float = 0.5
     """Part of each wait that is left to chance, 0 to 1; our choice."""
+    parallelism_limit: int = 128
+    """Connections opened for one channel, whatever a peer declares; our choice."""
     members: int = 10_000
     """Entries in the membership, those removed included; our choice. Larger states are refused."""
     tokens: int = 1_000

@@ -207,9 +207,8 @@ class Mesh:
         effects: list[Effect] = []
         for channel in missing:
             number = self.new_connection()
-            peer.dialling[number] = channel
             self._open(number, peer.name, channel)
-            effects.append(Dial(number, peer.name, channel, peer.address()))
+            effects.append(Dial(number, peer.name, channel, peer.dial(number, channel)))
         return [*effects, SetTimer(timer, now + self.config.connection_interval)]
 
     def _established(self, connection: Connection, now: int) -> list[Effect]:
@@ -287,12 +286,13 @@ class Mesh:
             return []
         peer = self.peers[name]
         why = reason if reason in _DOWN_REASONS else "failure"
+        if reason not in _FINAL_REASONS:
+            peer.failed(connection.number, now, self._random)
         effects = peer.lost(connection.number, channel, why)
         remain = self._reroute(name, channel)
         if not peer.connected:
             effects += self.remote.node_down(name)
         if reason not in _FINAL_REASONS:
-            peer.failed(now, self._random)
             effects.append(SetTimer(TimerKey("connect", name), peer.retry_at))
             if remain and resend:
                 effects += self._resend(name, channel, now)

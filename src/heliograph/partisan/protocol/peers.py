@@ -47,13 +47,14 @@ class Peer:
         joining: Whether the application has asked to join it.
         slots: The open connections of each channel, in the order of their places; a new one takes
             the first place that is free, so that the others keep theirs.
-        dialling: Connections under way, with their channels.
+        dialling: Connections under way, with their channels and addresses.
         backlog: Gossip for it that waits for a connection.
         retry_at: Not to be dialled before, in nanoseconds.
         up: Whether all its channels have all their connections.
     """
 
     __slots__ = (
+        "_address",
         "_config",
         "_failures",
         "_full",
@@ -75,11 +76,12 @@ class Peer:
         self.pending = True
         self.joining = False
         self.slots: dict[Atom, list[int]] = {}
-        self.dialling: dict[int, Atom] = {}
+        self.dialling: dict[int, tuple[Atom, ListenAddr]] = {}
         self.backlog: deque[Message] = deque(maxlen=config.gossip_backlog)
         self.retry_at = 0
         self.up = False
         self._config = config
+        self._address: ListenAddr | None = None
         self._failures = 0
         self._full: set[Atom] = set()  # channels told to be up
         self._places: dict[int, int] = {}  # of open connections among those of their channel
@@ -99,7 +101,8 @@ class Peer:
         declared = self.spec.channel(channel)
         if declared is None:
             return 1 if channel == UNDEFINED else 0
-        return 1 if declared.parallelism is None else declared.parallelism
+        wanted = 1 if declared.parallelism is None else declared.parallelism
+        return min(wanted, self._config.parallelism_limit)
 
     def channels(self) -> list[Atom]:
         """Return the names of its channels; the default one is always among them."""
@@ -108,9 +111,11 @@ class Peer:
 
     def missing(self) -> list[Atom]:
         """Return the channels to dial for in one pass."""
+        if not self.addresses:
+            return []
         if not self.slots:
             return [] if self.dialling else [UNDEFINED]
-        under_way = list(self.dialling.values())
+        under_way = [channel for channel, _ in self.dialling.values()]
         return [
             channel
             for channel in self.channels()
@@ -119,11 +124,26 @@ class Peer:
         ]
 
     def address(self) -> ListenAddr:
-        """Return where to dial now. Addresses take turns as long as none answers."""
-        return self.addresses[self._failures % len(self.addresses)]
+        """Return where to dial now: where it answered last, or else they take turns."""
+        return self._address if self._address in self.addresses else self.addresses[0]
 
-    def failed(self, now: int, random: Random) -> None:
-        """Note a dial or handshake that came to nothing: wait longer each time."""
+    def dial(self, connection: int, channel: Atom) -> ListenAddr:
+        """Note a dial, and return its address."""
+        address = self.address()
+        self.dialling[connection] = (channel, address)
+        return address
+
+    def failed(self, connection: int, now: int, random: Random) -> None:
+        """Note a connection that failed, open or not: wait longer each time, try another address.
+
+        Several that fail before the next attempt count once.
+        """
+        _, address = self.dialling.get(connection, (None, None))
+        if address is not None and address == self.address():
+            following = self.addresses.index(address) + 1
+            self._address = self.addresses[following % len(self.addresses)]
+        if now < self.retry_at:
+            return
         config = self._config
         factor = 1 << min(self._failures, _LARGEST_EXPONENT)
         wait = min(config.backoff_initial * factor, config.backoff_limit)
@@ -132,7 +152,7 @@ class Peer:
 
     def opened(self, connection: int, channel: Atom) -> list[Effect]:
         """Note a connection whose handshake is complete."""
-        self.dialling.pop(connection, None)
+        _, self._address = self.dialling.pop(connection)
         self._failures = 0
         self.retry_at = 0
         connections = self.slots.setdefault(channel, [])

@@ -6,8 +6,8 @@ with or without their memory, at their old address or another; partitions come a
 break; frames are lost and overtake each other; and all the while messages are sent. In the end
 everything is repaired, time passes, and `Outcome.violations` says what does not hold:
 
-*   All nodes that nobody removed, and that did not lose their memory, know each other as they are
-    now and see the same members, once each. After the others have joined again, that holds for all.
+*   Nodes that know each other as they are now see the same members. After all have joined one, they
+    are one cluster and each is in it once.
 *   Every message that was acknowledged has been delivered.
 *   No run of a node has got a message twice.
 *   Messages with one key from one run of a node to one run of another came in the order they were
@@ -79,7 +79,7 @@ class _Schedule:
         self.sent: list[_Message] = []
         self.acknowledged: set[_Message] = set()
         self.seen: dict[tuple[str, int], set[_Message]] = {}
-        self.adrift: set[Atom] = set()  # who may be outside of the cluster
+        self.together = False
         self.ports = iter(range(10_001, 60_000))
         names = [Atom(f"n{each}@127.0.0.1") for each in range(1, self.chance.randint(2, 5) + 1)]
         self.outcome.nodes = len(names)
@@ -113,11 +113,13 @@ class _Schedule:
             self.network.run(int(self.chance.expovariate(1) * SECOND))
         self._repair()
         self.network.run(_SETTLE)
-        self._check_members(everyone=False)
-        for name in sorted(self.adrift):
-            self._join(name, self._other(name))
-            self.network.run(_SETTLE)
-        self._check_members(everyone=True)
+        self._check_members()
+        first, *others = sorted(self.nodes)
+        for name in others:
+            self._join(name, first)
+            self.network.run(_SETTLE // 4)
+        self.together = True
+        self._check_members()
         self._check_messages()
         self.outcome.digest = self.network.digest()
         return self.outcome
@@ -144,8 +146,6 @@ class _Schedule:
         if len(running) > 1:
             name = self.chance.choice(running)
             self._take_stock(name)
-            if len(set(self.nodes[name].members)) == 1:
-                self.adrift.add(name)  # it had not joined yet
             self.network.crash(name)
 
     def _restart(self) -> None:
@@ -174,19 +174,14 @@ class _Schedule:
 
     def _remove(self) -> None:
         by, name = self.chance.sample(sorted(self.nodes), 2)
-        if self.network.tell(by, inputs.Leave(name)):
-            self.adrift.add(name)
+        self.network.tell(by, inputs.Leave(name))
 
     def _leave(self) -> None:
-        name = self.chance.choice(self._running())
-        if self.network.tell(name, inputs.Leave()):
-            self.adrift.add(name)
+        self.network.tell(self.chance.choice(self._running()), inputs.Leave())
 
     def _rejoin(self) -> None:
-        for name in sorted(self.adrift):
-            if name in self._running():
-                self._join(name, self._other(name))
-                return
+        name = self.chance.choice(self._running())
+        self._join(name, self._other(name))
 
     # --- parts of steps ---
 
@@ -203,8 +198,6 @@ class _Schedule:
         remembers = self.chance.random() < 0.5
         spec = self._spec(name) if moved else self.nodes[name].spec
         self.network.start(spec, remember=remembers)
-        if not remembers:
-            self.adrift.add(name)  # it knows nobody, and perhaps nobody knows where it is
         if moved or not remembers:
             self._join(name, self._other(name))
 
@@ -215,11 +208,10 @@ class _Schedule:
         return [name for name in sorted(self.nodes) if self.nodes[name].core is not None]
 
     def _other(self, name: Atom) -> Atom:
-        """Return a node to join: one that runs and is not adrift, if there is any."""
+        """Return a node to join, one that runs if there is any."""
         others = [each for each in sorted(self.nodes) if each != name]
         running = [each for each in others if self.nodes[each].core is not None]
-        staying = [each for each in running if each not in self.adrift]
-        return self.chance.choice(staying or running or others)
+        return self.chance.choice(running or others)
 
     def _repair(self) -> None:
         self.network.heal()
@@ -230,20 +222,23 @@ class _Schedule:
 
     # --- what must hold ---
 
-    def _check_members(self, *, everyone: bool) -> None:
-        stayed = [name for name in sorted(self.nodes) if everyone or name not in self.adrift]
-        views: dict[Atom, list[NodeSpec]] = {}
-        for name in stayed:
-            core = self.nodes[name].core
-            assert core is not None
-            views[name] = list(core.members)
-            for member in stayed:
-                if self.nodes[member].spec not in views[name]:
-                    self._violated(f"{name} does not know {member} as it is now")
-            if len({spec.name for spec in views[name]}) < len(views[name]):
-                self._violated(f"{name} knows somebody twice")
-            if views[name] != views[stayed[0]]:
-                self._violated(f"{name} and {stayed[0]} do not see the same members")
+    def _check_members(self) -> None:
+        """Compare what nodes see that know each other's present address."""
+        views = {name: self._view(name) for name in sorted(self.nodes)}
+        for name, view in views.items():
+            known = [each for each in views if self.nodes[each].spec in view]
+            for other in known:
+                if views[other] != view:
+                    self._violated(f"{name} sees {_names(view)}, {other} {_names(views[other])}")
+            if self.together and len(known) < len(views):
+                self._violated(f"{name} sees {_names(view)} only")
+            if self.together and len(view) > len(views):
+                self._violated(f"{name} sees somebody twice: {_names(view)}")
+
+    def _view(self, name: Atom) -> list[NodeSpec]:
+        core = self.nodes[name].core
+        assert core is not None
+        return list(core.members)
 
     def _take_stock(self, name: Atom) -> None:
         """Note which messages of a node's present life were acknowledged."""
@@ -295,6 +290,10 @@ class _Schedule:
 
     def _violated(self, what: str) -> None:
         self.outcome.violations.append(what)
+
+
+def _names(view: list[NodeSpec]) -> str:
+    return ", ".join(f"{spec.name} at {spec.listen_addrs[0].port}" for spec in view)
 
 
 def _repeated(messages: list[_Message]) -> Iterator[_Message]:
