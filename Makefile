@@ -17,6 +17,8 @@ FULLY_COVERED := \
     src/heliograph/metrics/** \
     src/heliograph/modboss/codecs/** \
     $(foreach part,definition errors fields files mapping schema,src/heliograph/modboss/$(part).py) \
+    $(foreach part,caching calls decoding operations options plan planner reading refusals retrying splitting writing,\
+        src/heliograph/modboss/$(part).py) \
     src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.
