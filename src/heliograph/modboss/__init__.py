@@ -4,7 +4,10 @@
 `heliograph.modboss.events` has the handles and types of what `catalogs/modboss.yaml` describes.
 """
 
-from heliograph.modboss.device import DEFAULT_RETRY, AsyncDevice, Device, VerifyError, is_transient
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from heliograph.modboss.errors import (
     BadValueError,
     BatchTooLargeError,
@@ -52,10 +55,8 @@ from heliograph.modboss.fields import (
     holding_register,
     input_register,
 )
-from heliograph.modboss.link import Client, Link
 from heliograph.modboss.mapping import Mapping, Metadata, Mode, ObjectType
 from heliograph.modboss.operations import aread, awrite, encode, read, write
-from heliograph.modboss.polling import PollGroup, Polling, Update
 from heliograph.modboss.refusals import Reading, Refusal, Refusals
 from heliograph.modboss.retrying import RetryPolicy
 from heliograph.modboss.schema import Schema
@@ -68,7 +69,18 @@ from heliograph.modboss.transports import (
     Udp,
     transport_from_url,
 )
-from heliograph.modboss.unit import Unit
+
+if TYPE_CHECKING:
+    from heliograph.modboss.device import (
+        DEFAULT_RETRY,
+        AsyncDevice,
+        Device,
+        VerifyError,
+        is_transient,
+    )
+    from heliograph.modboss.link import Client, Link
+    from heliograph.modboss.polling import PollGroup, Polling, Update
+    from heliograph.modboss.unit import Unit
 
 __all__ = [
     "DEFAULT_RETRY",
@@ -145,3 +157,28 @@ __all__ = [
     "transport_from_url",
     "write",
 ]
+
+# What needs asyncio is imported when it is first asked for: schemas, and functions that read and
+# write by them, do not.
+_LATER = {
+    "DEFAULT_RETRY": "device",
+    "AsyncDevice": "device",
+    "Device": "device",
+    "VerifyError": "device",
+    "is_transient": "device",
+    "Client": "link",
+    "Link": "link",
+    "PollGroup": "polling",
+    "Polling": "polling",
+    "Update": "polling",
+    "Unit": "unit",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return found
