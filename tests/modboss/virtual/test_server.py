@@ -11,11 +11,13 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, get_args
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymodbus.client import (
     AsyncModbusSerialClient,
     AsyncModbusTcpClient,
@@ -285,6 +287,77 @@ def test_requests_that_come_at_once_are_answered_in_turn() -> None:
     asyncio.run(main())
 
 
+def test_many_requests_at_once_are_all_answered() -> None:
+    async def main() -> None:
+        async with VirtualServer(make()) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            requests = [struct.pack(">HHHBBHH", each, 0, 6, 1, 3, 100, 1) for each in range(50)]
+            writer.write(b"".join(requests))
+            answers = await reader.readexactly(50 * 11)
+            numbers = [answers[each : each + 2] for each in range(0, len(answers), 11)]
+            assert [int.from_bytes(each, "big") for each in numbers] == list(range(50))
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        pytest.param("0001 0001 0006 01 03 0064 0001", id="another protocol"),
+        pytest.param("0001 0000 0001 01", id="too short to be a frame"),
+        pytest.param("0001 0000 ffff 01 03", id="too long to be a frame"),
+        pytest.param("47 45 54 20 2f 20 48 54 54 50 2f 31 2e 31", id="HTTP"),
+    ],
+)
+def test_what_is_no_frame_ends_the_connection(noise: str) -> None:
+    async def main() -> None:
+        async with VirtualServer(make()) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(bytes.fromhex(noise))
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def hardened() -> Iterator[dict[Over, VirtualServer]]:
+    """A server of each framing, for hostile bytes."""
+    servers: dict[Over, VirtualServer] = {}
+    with ExitStack() as stack:
+        for over in ("tcp", "rtu+tcp", "ascii+tcp", "udp"):
+            servers[over] = stack.enter_context(VirtualServer(make(), over=over))
+        yield servers
+
+
+@pytest.mark.parametrize("over", ["tcp", "rtu+tcp", "ascii+tcp", "udp"])
+@given(noise=st.lists(st.binary(min_size=1, max_size=600), max_size=4))
+@settings(max_examples=30)
+def test_hostile_bytes_do_it_no_harm(
+    hardened: dict[Over, VirtualServer], over: Over, noise: list[bytes]
+) -> None:
+    server = hardened[over]
+    kind = socket.SOCK_DGRAM if over == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as peer:
+        peer.connect(("127.0.0.1", server.port))
+        with suppress(ConnectionError):  # it may hang up
+            for each in noise:
+                peer.send(each)
+    question = {
+        "rtu+tcp": "01 03 00c8 0001 05f4",
+        "ascii+tcp": b":010300C8000133\r\n".hex(),
+    }.get(over, "0009 0000 0006 01 03 00c8 0001")
+    with socket.socket(socket.AF_INET, kind) as peer:
+        peer.settimeout(10)
+        peer.connect(("127.0.0.1", server.port))
+        peer.send(bytes.fromhex(question))
+        assert (b"0004" if over == "ascii+tcp" else b"\x00\x04") in peer.recv(100)
+    assert not server.device.failures
+
+
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
@@ -308,6 +381,40 @@ def test_a_malformed_request_is_refused_and_the_next_one_served(request_: str, a
             assert (await reader.readexactly(11))[-2:] == b"\x00\x04"
             writer.close()
             await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_what_goes_wrong_unasked_is_a_failure_of_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        device = make()
+
+        def break_down(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(device, "store", break_down)
+        async with VirtualServer(device) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(bytes.fromhex("0007 0000 0006 01 06 0064 0003"))
+            assert (await reader.readexactly(9)).hex() == "000700000003" + "018604"
+            writer.write(bytes.fromhex("0008 0000 0006 01 03 0064 0001"))
+            assert (await reader.readexactly(11))[-1] == 1
+            writer.close()
+            await writer.wait_closed()
+        assert [type(each) for each in device.failures] == [ZeroDivisionError]
+
+    asyncio.run(main())
+
+
+def test_a_write_has_no_count_to_be_wrong(contexts: Any) -> None:
+    async def main() -> None:
+        device = make()
+        async with serving(device, over="tcp", contexts=contexts) as (_server, client):
+            with device.inject(WrongCount(0)):
+                assert (await client.write_register(100, 5, device_id=1)).registers == [5]
+                assert (await client.read_coils(5, device_id=1)).bits == []
 
     asyncio.run(main())
 

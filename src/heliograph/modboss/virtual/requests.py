@@ -53,7 +53,8 @@ class Request:
     address: int
     count: int
     values: tuple[int, ...] | None
-    """What was to be written, one integer an address; None for a read."""
+    """What was to be written, one integer an address; the two masks of a mask write; None for a
+    read."""
     at: float
     """When it came, in seconds of the device's clock since it began to serve."""
     faults: tuple[Fault, ...]

@@ -206,7 +206,8 @@ class VirtualServer:
             raise RuntimeError(f"{self!r} serves already")
         wire = _wire()
         network, framing = _WAYS[self._over]
-        served = wire.Served({each.unit: each for each in self.devices}, self.faults, network)
+        units = {each.unit: each for each in self.devices}
+        served = wire.Served(units, self.faults, network, framing)
         path = self._path
         if network == "serial" and path is None:
             self._line = Line()

@@ -57,6 +57,12 @@ _log = logging.getLogger(__name__)
 # beyond is lost, as on a line.
 _WAITING: Final = 64
 
+# Our choice: what may come at once and be kept until it is taken apart; some fifty requests.
+_BUFFERED: Final = 16_384
+
+_READS: Final = frozenset({1, 2, 3, 4, 23})
+_DEVICE_FAILURE: Final = 4
+
 _FRAMERS: Final = {
     "mbap": FramerType.SOCKET,
     "rtu": FramerType.RTU,
@@ -68,9 +74,10 @@ class Served:
     """What the connections of one server share."""
 
     def __init__(
-        self, devices: Mapping[int, VirtualDevice], plan: FaultPlan, network: str
+        self, devices: Mapping[int, VirtualDevice], plan: FaultPlan, network: str, framing: str
     ) -> None:
         self.devices = devices
+        self.headed = framing == "mbap"
         self.plan = plan
         self.serial = network == "serial"
         self.connected = network == "tcp"
@@ -80,11 +87,6 @@ class Served:
         """Reset all connections."""
         for handler in tuple(self.handlers):
             handler.reset()
-
-    async def end(self) -> None:
-        """Return when no connection does anything any more."""
-        for handler in tuple(self.handlers):
-            await handler.ended()
 
 
 async def start(
@@ -206,6 +208,7 @@ class _Handler(ServerRequestHandler):
 
     def __init__(self, served: Served, owner: Any) -> None:
         super().__init__(owner, None, None, None)  # type: ignore[no-untyped-call]  # pymodbus'
+        self.max_buffer_size = _BUFFERED
         self._served = served
         self._waiting: asyncio.Queue[tuple[ModbusPDU, Any]] = asyncio.Queue(_WAITING)
         self._worker = asyncio.create_task(self._work(), name="modbus-connection")
@@ -218,6 +221,11 @@ class _Handler(ServerRequestHandler):
         used = 0
         while used < len(data):
             rest = data[used:]
+            if self._served.headed and not _is_header(rest):
+                # Nothing says where the next frame begins.
+                if self._served.connected:
+                    self.transport.close()
+                return len(data)
             try:
                 step = TransactionManager.callback_data(self, rest, addr)
             except ModbusException:
@@ -229,6 +237,12 @@ class _Handler(ServerRequestHandler):
                 break
             used += step
         return used
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Take what came; asyncio and pymodbus call it for streams, too."""
+        if addr is not None:
+            self.recv_buffer = b""  # a datagram is whole, and never the rest of another
+        super().datagram_received(data, addr)
 
     def callback_disconnected(self, exc: Exception | None) -> None:
         """Stop answering."""
@@ -263,8 +277,14 @@ class _Handler(ServerRequestHandler):
             pdu, addr = await self._waiting.get()
             try:
                 await self._answer(pdu, addr)
-            except OSError as error:
-                _log.debug("no answer could be sent: %s", error)
+            except Exception as error:  # noqa: BLE001 - the next request is another matter
+                _log.error("a request could not be answered: %r", error)
+                if (device := self._served.devices.get(pdu.dev_id)) is not None:
+                    device.failures.append(error)
+                self._send(
+                    _exception(pdu.function_code, _DEVICE_FAILURE, pdu.dev_id, pdu.transaction_id),
+                    addr,
+                )
 
     def _answer_malformed(self, data: bytes, addr: Any) -> int:
         """Refuse what is framed well and makes no sense."""
@@ -320,7 +340,7 @@ class _Handler(ServerRequestHandler):
         self, response: ModbusPDU, addr: Any, faults: Mapping[type[Fault], Fault] | None = None
     ) -> None:
         faults = faults or {}
-        if isinstance(count := faults.get(WrongCount), WrongCount) and not response.isError():
+        if isinstance(count := faults.get(WrongCount), WrongCount):
             _recount(response, count.count)
         if isinstance(unit := faults.get(WrongUnit), WrongUnit):
             response.dev_id = (response.dev_id + 1) % 248 if unit.unit is None else unit.unit
@@ -342,6 +362,12 @@ class _Handler(ServerRequestHandler):
             transport.sendto(bytes(frame), addr=addr)
         else:
             transport.write(bytes(frame))
+
+
+def _is_header(data: bytes) -> bool:
+    """Whether it may begin with a header of Modbus/TCP, as far as it has come."""
+    length = int.from_bytes(data[4:6], "big")
+    return not any(data[2:4]) and (len(data) < 6 or 2 <= length <= 254)
 
 
 def _exception(function: int, code: int, unit: int, transaction: int) -> ExceptionResponse:
@@ -367,7 +393,9 @@ def _meaning(pdu: ModbusPDU) -> tuple[int, int, Sequence[int] | None, range | No
 
 
 def _recount(response: ModbusPDU, count: int) -> None:
-    """Give a read's answer another number of values."""
+    """Give a read's answer another number of values; refusals and answers to writes have none."""
+    if response.function_code not in _READS:
+        return
     if response.registers:
         response.registers = (list(response.registers) + [0] * count)[:count]
     elif response.bits:
