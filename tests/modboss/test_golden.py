@@ -300,23 +300,35 @@ def test_what_cannot_be_run_has_failed() -> None:
 # -- The command ----------------------------------------------------------------------------------
 
 
-def test_the_command_counts_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(FILE)]) == 0
-    assert capsys.readouterr().out == ("360 scenarios: 327 passed, 0 failed, 33 not demanded\n")
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], str]:
+    def write(name: str, scenarios: list[dict[str, Any]]) -> str:
+        file = tmp_path / name
+        file.write_text("\n".join(map(json.dumps, scenarios)), encoding="utf-8")
+        return str(file)
+
+    return write
+
+
+def test_the_command_counts_scenarios(
+    written: Callable[[str, list[dict[str, Any]]], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [*DEMANDED[:7], *(each for each in SCENARIOS if each["demand"] == "no")]
+
+    assert main([written("few.jsonl", few), written("one.jsonl", DEMANDED[:1])]) == 0
+    assert capsys.readouterr().out == "41 scenarios: 8 passed, 0 failed, 33 not demanded\n"
 
 
 def test_the_command_shows_the_first_differences(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    written: Callable[[str, list[dict[str, Any]]], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = [{**each, "warnings": 7, "callbacks": []} for each in DEMANDED[:12]]
-    file = tmp_path / "broken.jsonl"
-    file.write_text("\n".join(map(json.dumps, broken)), encoding="utf-8")
 
-    assert main([str(file), str(FILE)]) == 1
+    assert main([written("broken.jsonl", broken), written("one.jsonl", DEMANDED[:1])]) == 1
     out = capsys.readouterr().out
     assert "FAILED read.single.holding_register\n    sync: timeline" in out
     assert "and 2 more failed" in out
-    assert out.endswith("372 scenarios: 327 passed, 12 failed, 33 not demanded\n")
+    assert out.endswith("13 scenarios: 1 passed, 12 failed, 0 not demanded\n")
 
 
 def test_the_command_runs_by_its_name_and_refuses_nothing_at_all(tmp_path: Path) -> None:
