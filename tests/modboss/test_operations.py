@@ -677,10 +677,10 @@ class Origin:
     operation: Mapping[str, Any] = {"unit_id": 7}
 
     def read_request(self, object_type: ObjectType, count: int) -> Mapping[str, Any]:
-        return {"function": f"read {count} {object_type}"}
+        return {"function_name": f"read_{object_type}s", "function_code": count}
 
     def write_request(self, object_type: ObjectType, count: int) -> Mapping[str, Any]:
-        return {"function": f"write {count} {object_type}"}
+        return {"function_name": "write_registers", "function_code": count}
 
 
 class Refused(DeviceError):
@@ -693,8 +693,12 @@ def test_a_device_adds_to_the_events() -> None:
         write(Boiler, {"power": 1}, lambda *_: None, origin=Origin())
 
     assert {event.metadata["unit_id"] for event in captured} == {7}
-    functions = [each.metadata["function"] for each in captured if "function" in each.metadata]
-    assert functions == ["read 2 holding_register"] * 2 + ["write 1 holding_register"] * 2
+    asked = ("function_name", "function_code")
+    functions = [tuple(each.metadata.get(key) for key in asked) for each in captured]
+    reading = [("read_holding_registers", 2)] * 2
+    writing = [("write_registers", 1)] * 2
+    nothing = (None, None)
+    assert functions == [nothing, *reading, nothing, nothing, *writing, nothing]
 
 
 def test_an_error_adds_its_details_to_the_stop_of_its_callback() -> None:
