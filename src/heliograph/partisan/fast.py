@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from heliograph.partisan.templates import NUMBER_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -142,6 +144,56 @@ class AckedPattern:
             if inbox._full:
                 link.hold_for(inbox)
         return at
+
+
+class RunPattern:
+    """Runs of binaries for one inbox, of one stream of our own kind.
+
+    Unlike the others it is asked for a whole frame, whose length may be any.
+    """
+
+    __slots__ = ("_between", "_delivery", "_inbox", "_stream", "head")
+
+    def __init__(
+        self,
+        head: bytes,
+        between: bytes,
+        inbox: Inbox,
+        stream: IncomingStream[Any],
+        delivery: Delivery[Any],
+    ) -> None:
+        self.head = head
+        self._between = between
+        self._inbox = inbox
+        self._stream = stream
+        self._delivery = delivery
+
+    def take(self, link: Link, data: bytes, start: int, end: int) -> bool:
+        """Take one frame; tell whether it was one of these."""
+        if not data.startswith(self.head, start):
+            return False
+        inbox, stream, between = self._inbox, self._stream, self._between
+        digits = start + len(self.head)
+        at = digits + NUMBER_SIZE
+        if not data.startswith(between, at) or inbox.closed or stream.held:
+            return False
+        at += len(between)
+        first = int.from_bytes(data[digits : digits + NUMBER_SIZE], "little")
+        count = int.from_bytes(data[at : at + 4], "big")
+        begin = at + 9
+        size = int.from_bytes(data[at + 5 : begin], "big")
+        if first != stream.base + stream.last + 1 or begin + count * (size + 5) - 4 != end:
+            return False
+        messages = [data[each : each + size] for each in range(begin, end - 1, size + 5)]
+        # All are binaries of that size, with nothing between them, if this gives the same again.
+        if data[at + 4 : end] != data[at + 4 : begin].join([b"", *messages]) + b"j":
+            return False
+        self._delivery.accept(stream.source, stream.channel, first, None)
+        stream.last += count - 1
+        inbox._put_many(messages)
+        if inbox._full:
+            link.hold_for(inbox)
+        return True
 
 
 class OneByOnePattern:

@@ -28,7 +28,7 @@ from heliograph.partisan.events import SOCKET_SEND, SOCKET_TAG_MSG
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from heliograph.partisan.fast import Pattern
+    from heliograph.partisan.fast import Pattern, RunPattern
     from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.lanes import Lane
     from heliograph.partisan.waiting import MakeWaiter, Waiter
@@ -106,6 +106,7 @@ class Link(asyncio.BufferedProtocol):
         peer: Name of the node at the other end, as far as it is known.
         early: Messages that came before the peer has said who it is, where that matters.
         patterns: What the last frames looked like.
+        run: What the last run of messages looked like.
         channel: Name of the channel, as far as it is known.
         peer_addr: Address of the other end.
         opened: Monotonic time in nanoseconds at which it was made.
@@ -137,6 +138,7 @@ class Link(asyncio.BufferedProtocol):
         "paused",
         "peer",
         "peer_addr",
+        "run",
         "side",
         "transport",
         "unsent",
@@ -164,6 +166,7 @@ class Link(asyncio.BufferedProtocol):
         self.unsent = 0
         self.paused = True  # until there is a transport
         self.patterns: tuple[Pattern, ...] = ()
+        self.run: RunPattern | None = None
         self.early: list[tuple[Term, Term]] | None = None
         self._out: list[bytes] = []
         self._lanes: list[Lane] = []

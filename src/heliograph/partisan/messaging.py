@@ -18,7 +18,7 @@ from heliograph.partisan.errors import (
 )
 from heliograph.partisan.events import MESSAGE_DROPPED, MESSAGE_SEND
 from heliograph.partisan.inbox import Inbox, Traced
-from heliograph.partisan.lanes import Lane
+from heliograph.partisan.lanes import Lane, stored_frame
 from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.wire import Atom, decode, encode
@@ -273,8 +273,9 @@ class Messaging:
         if not lane.room:
             return False
         templates = self.routes.templates
-        frame = templates.acked_frame(lane.base, templates.tail(to, message))
-        lane.offer(frame, len(frame), time.monotonic_ns(), sent=False)
+        stored = (None, templates.tail(to, message))
+        size = len(stored_frame(templates, lane.base, stored))
+        lane.offer(stored, size, time.monotonic_ns(), sent=False)
         return True
 
     async def breathe(self, link: Link) -> None:

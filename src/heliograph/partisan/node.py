@@ -17,7 +17,7 @@ from heliograph.partisan.driver import Driver
 from heliograph.partisan.errors import JoinError, NodeClosedError, UnknownNodeError
 from heliograph.partisan.gauges import Gauges
 from heliograph.partisan.limits import Admission, Limits
-from heliograph.partisan.link import LARGE
+from heliograph.partisan.link import LARGE, WRITE_SIZE
 from heliograph.partisan.loops import running_loop
 from heliograph.partisan.messaging import Messaging
 from heliograph.partisan.protocol import ProtocolConfig, inputs
@@ -449,8 +449,21 @@ class Node:
             await self._messaging.send(node, name, message, channel, partition_key, ack=ack)
             return
         if ack:
-            lane = route.lanes.get(route.lane_of(partition_key))
-            much = None if lane is None else lane.add(name, message)
+            lane = route.lanes.get(route.lane_of(partition_key) if route.lane_count > 1 else 0)
+            much: bool | None = None
+            if lane is None:
+                pass
+            elif lane.left > 0 and lane.target == name and lane.size == len(message):
+                lane.left -= 1
+                lane.pending.append(message)
+                wire = lane.link
+                wire.unsent += lane.cost
+                if wire.unsent < WRITE_SIZE:
+                    return
+                wire.flush()
+                much = True
+            else:
+                much = lane.add(name, message)
             if lane is None or much is None:
                 await self._messaging.send(node, name, message, channel, partition_key, ack=True)
             elif much:

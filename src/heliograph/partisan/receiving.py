@@ -16,11 +16,12 @@ from heliograph.partisan.fast import (
     AckPattern,
     OneByOnePattern,
     PlainPattern,
+    RunPattern,
     number_field,
 )
 from heliograph.partisan.protocol.identity import is_ours
 from heliograph.partisan.protocol.streams import Verdict
-from heliograph.partisan.templates import framed
+from heliograph.partisan.templates import NUMBER_SIZE, RUN_MARK, framed
 from heliograph.partisan.wire import Atom, decode, decode_forward, encode
 from heliograph.partisan.wire.messages import (
     Ack,
@@ -145,6 +146,8 @@ class Receiver:
     # -- One frame --------------------------------------------------------------------------------
 
     def _frame(self, link: Link, data: bytes, start: int, end: int, control: list[Message]) -> None:
+        if link.run is not None and link.run.take(link, data, start, end):
+            return
         found = decode_forward(data, start, end) if link.side == "server" else None
         if found is not None:
             name, payload = found
@@ -201,16 +204,32 @@ class Receiver:
             self._learn_acked(link, data, start, end, message, ours=False)
             return
         number = counts[0][1]
-        item = (message.to, message.message)
         channel = Atom(link.channel or "undefined")
-        verdict = owner.delivery.accept(message.source, channel, number, item)
-        if verdict is Verdict.DELIVER:
-            self._deliver(link, *item)
-            stream = owner.delivery.incoming(message.source, channel, number)
-            if stream is not None and stream.held:
-                for target, held in stream.released():
-                    self._deliver(link, target, held)
+        match message.message:
+            case ("$heliograph_run", list(messages)):
+                for each, content in enumerate(messages, number):
+                    self._one_acked(link, message.source, channel, each, (message.to, content))
+                self._learn_run(link, data, start, end, message.to, message.source, number)
+                return
+            case _:
+                pass
+        item = (message.to, message.message)
+        if self._one_acked(link, message.source, channel, number, item):
             self._learn_acked(link, data, start, end, message, ours=True)
+
+    def _one_acked(
+        self, link: Link, source: Atom, channel: Atom, number: int, item: tuple[Term, Term]
+    ) -> bool:
+        """Deliver an acknowledged message of our own kind if it is due; tell whether it was."""
+        owner = self._owner
+        if owner.delivery.accept(source, channel, number, item) is not Verdict.DELIVER:
+            return False
+        self._deliver(link, *item)
+        stream = owner.delivery.incoming(source, channel, number)
+        if stream is not None and stream.held:
+            for target, held in stream.released():
+                self._deliver(link, target, held)
+        return True
 
     def _ack_came(self, link: Link, data: bytes, start: int, end: int, message: Ack) -> None:
         owner = self._owner
@@ -273,6 +292,26 @@ class Receiver:
         between = data[digits + width : body]
         acknowledge = self._acknowledger(message.source, message.clock, width)
         self._learn(link, OneByOnePattern(head, width, between, whole, inbox, acknowledge))
+
+    def _learn_run(
+        self,
+        link: Link,
+        data: bytes,
+        start: int,
+        end: int,
+        target: Term,
+        source: Atom,
+        number: int,
+    ) -> None:
+        inbox = self._inboxes.get(target) if type(target) is Atom else None
+        digits = data.find(number.to_bytes(NUMBER_SIZE, "little"), start, end)
+        mark = data.find(RUN_MARK, start, end)
+        channel = Atom(link.channel or "undefined")
+        stream = self._owner.delivery.incoming(source, channel, number)
+        if inbox is not None and 0 < digits < mark and stream is not None:
+            between = data[digits + NUMBER_SIZE : mark + len(RUN_MARK)]
+            head = data[start:digits]
+            link.run = RunPattern(head, between, inbox, stream, self._owner.delivery)
 
     # -- Acknowledging ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.partisan.channels import DEFAULT_CHANNEL
-from heliograph.partisan.lanes import Lane
+from heliograph.partisan.lanes import Lane, stored_frame
 from heliograph.partisan.link import LARGE
 from heliograph.partisan.templates import Templates, deflated, framed
 from heliograph.partisan.wire import Atom
@@ -243,5 +243,5 @@ class Routes:
         for number, stored in messages:
             if link.full:
                 return  # they come again; what is written now waits for the peer anyway
-            frame = self.templates.numbered(stored, number)
+            frame = stored_frame(self.templates, number, stored)
             link.write(framed(deflated(frame[4:], route.level)) if route.level else frame)

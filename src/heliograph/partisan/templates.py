@@ -17,10 +17,12 @@ from heliograph.partisan.wire import Atom, encode
 if TYPE_CHECKING:
     from heliograph.partisan.wire import Term
 
-__all__ = ["NUMBER_SIZE", "Templates", "deflated", "framed"]
+__all__ = ["NUMBER_SIZE", "RUN_MARK", "Templates", "deflated", "framed"]
 
 NUMBER_SIZE: Final = 16
 """Bytes of the number of an acknowledged message among our own kind."""
+RUN_MARK: Final = b"h\x02w\x0f$heliograph_runl"
+"""What a run of messages begins with, up to how many there are; see `wire.messages.Run`."""
 
 _u32: Final = Struct(">I").pack
 # Our choice: names and sizes whose beginnings are kept; beyond it all are made anew.
@@ -52,7 +54,7 @@ class Templates:
         node: Its name.
     """
 
-    __slots__ = ("_acked_head", "_names", "_node", "acked", "plain", "tails")
+    __slots__ = ("_acked_head", "_names", "_node", "_runs", "acked", "plain", "tails")
 
     def __init__(self, node: Atom) -> None:
         self._node = node
@@ -63,6 +65,7 @@ class Templates:
         self.tails: dict[str, dict[int, bytes]] = {}
         """By name and size of a binary: what lies between the number and the binary."""
         self._names: dict[str, bytes] = {}
+        self._runs: dict[str, bytes] = {}
         clock = (_UNDEFINED, [(node, _SAMPLE)])
         whole = encode((_FORWARD, node, clock, 0, 0))
         # What follows the number: the list's end, and two integers.
@@ -108,6 +111,29 @@ class Templates:
             return self.tail_head(target, len(message)) + message
         return b"j" + self._name(target) + encode(message)[1:]
 
+    def run(self, target: str, number: int, size: int, messages: list[bytes]) -> bytes:
+        """Return the frame of several binaries of one size, the first of which has the number."""
+        between = self._runs.get(target)
+        if between is None:
+            between = b"j" + self._name(target) + RUN_MARK
+            if len(self._runs) >= _KEPT:
+                self._runs.clear()
+            self._runs[target] = between
+        each = b"m" + _u32(size)
+        body = each.join([b"", *messages])
+        head = self._acked_head
+        return b"".join(
+            (
+                _u32(len(head) + NUMBER_SIZE + len(between) + 4 + len(body) + 1),
+                head,
+                number.to_bytes(NUMBER_SIZE, "little"),
+                between,
+                _u32(len(messages)),
+                body,
+                b"j",
+            )
+        )
+
     def acked_head(self, tail_size: int) -> bytes:
         """Return the frame of an acknowledged message up to its number."""
         found = self.acked.get(tail_size)
@@ -123,11 +149,6 @@ class Templates:
     def acked_frame(self, number: int, tail: bytes) -> bytes:
         """Return the frame of an acknowledged message with a number of our own kind."""
         return self.acked_head(len(tail)) + number.to_bytes(NUMBER_SIZE, "little") + tail
-
-    def numbered(self, frame: bytes, number: int) -> bytes:
-        """Return the frame of an acknowledged message with another number."""
-        at = len(self._acked_head) + 4
-        return frame[:at] + number.to_bytes(NUMBER_SIZE, "little") + frame[at + NUMBER_SIZE :]
 
 
 def _keep(kept: dict[str, dict[int, bytes]], target: str, size: int, value: bytes) -> bytes:

@@ -103,6 +103,7 @@ EXAMPLES: dict[str, str] = {
 PAYLOADS: dict[str, str] = {
     "Causal": "{causal,lbl,n,sink,[{n,[{m,1}]}],[{m,2}],hello}",
     "Padded": "{'$partisan_padded',<<\"pad\">>,x}",
+    "Run": "{'$heliograph_run',[a,<<2>>]}",
     "Cast": "{'$gen_cast',x}",
     "Call": "{'$gen_call',{p,[alias|r]},x}",
     "RpcResponse": "{rpc_response,5}",

@@ -190,10 +190,10 @@ class OutgoingStream(Generic[T]):
             count = sequence - self._first + 1
             if not 0 < count <= len(payloads):
                 return 0
-            size = 0
-            for _ in range(count):
+            size = sum(islice(sizes, count))
+            for _ in repeat(None, count):
                 payloads.popleft()
-                size += sizes.popleft()
+                sizes.popleft()
             self._first = sequence + 1
         else:
             if self._times.pop(sequence, None) is None:
