@@ -155,7 +155,7 @@ class _Way(NamedTuple):
     root: Atom
     round: int
     sender: Atom | None
-    """None if it is of this node."""
+    """None if it is of this node, whose round is -1 then."""
 
 
 class _Announcement:
@@ -277,7 +277,7 @@ class Plumtree:
         message_id, payload = handler.broadcast_data(broadcast)
         tree = self._tree(self.name)
         key = (module, key_of(message_id))
-        self._remember(key, _Way(self.name, 0, None))
+        self._remember(key, _Way(self.name, -1, None))
         effects: list[Push | Wake] = []
         if tree.eager:
             message = Broadcast(message_id, payload, module, 0, self.name, self.name)
@@ -336,7 +336,7 @@ class Plumtree:
             self.statistics.duplicates += 1
             if self._expected.pop(key, None) == sender:
                 return []
-            self._tree_of(root, sender).make_lazy(sender)
+            self._make_lazy(root, sender)
             self.statistics.prunes += 1
             return [Push((sender,), Prune(root, self.name), handler.channel)]
         self.statistics.delivered += 1
@@ -356,7 +356,7 @@ class Plumtree:
         return effects
 
     def _prune(self, message: Prune, now: int) -> list[Push | Wake]:  # noqa: ARG002 - as all
-        self._tree_of(message.root, message.sender).make_lazy(message.sender)
+        self._make_lazy(message.root, message.sender)
         return []
 
     def _i_have(self, message: IHave, now: int) -> list[Push | Wake]:
@@ -385,7 +385,7 @@ class Plumtree:
 
     def _graft_from(self, message: IHave, channel: Atom) -> Push:
         self.statistics.grafts += 1
-        self._tree_of(message.root, message.sender).make_eager(message.sender)
+        self._make_eager(message.root, message.sender)
         graft = Graft(message.id, message.module, message.round, message.root, self.name)
         return Push((message.sender,), graft, channel)
 
@@ -424,7 +424,7 @@ class Plumtree:
             self.statistics.failed += not isinstance(error, LookupError)
             self._answered((module, key_of(message.id)), sender)
             return []
-        self._tree_of(root, sender).make_eager(sender)
+        self._make_eager(root, sender)
         again = Broadcast(message.id, payload, module, message.round, root, self.name)
         return [Push((sender,), again, handler.channel)]
 
@@ -488,21 +488,19 @@ class Plumtree:
     # --- trees ---
 
     def _tree(self, root: Atom) -> _Tree:
-        """Return a root's tree to look at; of one that nothing is known of, a new one."""
+        """Return a root's tree; of a root that nothing is known of, a new one."""
         tree = self._trees.get(UNDEFINED if self.config.shared else root)
         return tree if tree is not None else _Tree(self.neighbors)
 
-    def _tree_of(self, root: Atom, peer: Atom) -> _Tree:
-        """Return a root's tree to change for a peer: one to throw away for a stranger."""
-        if self.config.shared:
-            root = UNDEFINED
-        tree = self._trees.get(root)
-        if peer not in self.neighbors:
-            return _Tree(self.neighbors)
-        if tree is None:
-            tree = _Tree(self.neighbors)
-            _put(self._trees, root, tree, self.config.trees)
-        return tree
+    def _make_eager(self, root: Atom, peer: Atom) -> None:
+        if peer in self.neighbors:
+            self._tree(root).make_eager(peer)
+
+    def _make_lazy(self, root: Atom, peer: Atom) -> None:
+        if peer in self.neighbors:
+            tree = self._tree(root)
+            _put(self._trees, UNDEFINED if self.config.shared else root, tree, self.config.trees)
+            tree.make_lazy(peer)
 
     def _remember(self, key: tuple[Atom, Any], way: _Way) -> None:
         _put(self._ways, key, way, self.config.memory)

@@ -121,7 +121,8 @@ class XBot:
         if not views.is_full:
             reply = OptimizationReply(True, message.old, initiator, views.spec, None)
             return [Send((initiator,), reply), *views.adopt(initiator, now)]
-        far = self._far()
+        # Who is old here too would lose two neighbors.
+        far = [each for each in self._far() if each.name != message.old.name]
         if not far or not self._nearer(initiator, far[0]):
             reply = OptimizationReply(False, message.old, initiator, views.spec, None)
             return [Send((initiator,), reply)]
@@ -141,8 +142,11 @@ class XBot:
 
     def _replace(self, message: Replace, now: int) -> list[Effect]:  # noqa: ARG002 - as all others
         views = self._views
-        if message.candidate.name in views.neighbors and self._nearer(
-            message.old, message.candidate
+        is_other = message.old.name not in {views.spec.name, *views.neighbors}
+        if (
+            is_other
+            and message.candidate.name in views.neighbors
+            and self._nearer(message.old, message.candidate)
         ):
             switch = Switch(
                 UNDEFINED, message.old, message.initiator, message.candidate, views.spec
