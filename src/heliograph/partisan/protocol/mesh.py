@@ -234,11 +234,12 @@ class Mesh:
         if peer.pending:
             peer.pending = False
             effects += self._join_with(peer, state.members, now)
+        else:
+            effects += self._connect(peer, now)
         if name in self.peers:
             effects += self._flush(peer)
             if first or again:
                 effects += self._resend(name, None if again else channel, now)
-            effects += self._connect(peer, now)
         return effects
 
     def _restarted(self, peer: Peer, run: int | None, now: int) -> list[Effect]:
@@ -356,8 +357,10 @@ class Mesh:
         return [*effects, *self._gossip(members), *self._connect_all(now)]
 
     def _left_for(self, theirs: OrSet) -> bool:
-        """Tell whether a set knows this node only as one that has left."""
-        return bool(theirs.tokens(self.spec)) and self.spec not in theirs
+        """Tell whether a set knows this node only from before it left."""
+        known = theirs.tokens(self.spec)
+        now = [token for token, active in self.members.tokens(self.spec).items() if active]
+        return bool(known) and self.spec not in theirs and not any(each in known for each in now)
 
     def _adopt(self, members: OrSet, now: int) -> list[Effect]:
         """Take over a membership: tell who came and went, and part from the latter."""
