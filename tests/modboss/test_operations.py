@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import trio
 
 from heliograph import Error, Ok
 from heliograph.modboss import (
@@ -573,6 +574,29 @@ def test_reads_and_writes_can_be_awaited() -> None:
 
     assert asyncio.run(use()) == {"power": 0, "limit": 2}
     assert calls == [("holding_register", 0, 1), ("holding_register", 2, 2)]
+
+
+def test_reads_can_be_awaited_in_trio_too() -> None:
+    fail = failing(1)
+
+    async def read_func(*request: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return fail(*request)
+
+    async def hang(*_: Any) -> Any:
+        await trio.sleep_forever()
+
+    async def use() -> Any:
+        values = await aread(Boiler, "power", read_func, retry=RetryPolicy(first_pause=0.001))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await aread(Boiler, "power", hang)
+        return values
+
+    with capture() as captured:
+        assert trio.run(use) == 0
+    assert captured[-1].event == "modboss.read.exception"
+    assert captured[-1].metadata["kind"] == "cancelled"
 
 
 def test_a_coroutine_function_is_refused_where_a_plain_one_is_needed() -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
 
+from heliograph._waiting import running
 from heliograph.modboss.calls import Raised
 from heliograph.modboss.reading import reading
 from heliograph.modboss.writing import encoding, writing
@@ -400,7 +401,8 @@ def _drive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy | None
                     if type(reply) is not list and hasattr(reply, "__await__"):
                         raise _coroutine(function, reply)
                 else:
-                    reply = _sleep(retry, time.sleep)(effect)
+                    sleep = None if retry is None else retry.sleep
+                    reply = (sleep or time.sleep)(effect)
             except BaseException as error:  # noqa: BLE001 - the operation decides
                 reply = Raised(error)
             effect = steps.send(reply)
@@ -424,9 +426,8 @@ async def _adrive(steps: Steps, function: Callable[..., Any], retry: RetryPolicy
                         )
                     reply = await reply
                 else:
-                    from asyncio import sleep
-
-                    reply = _sleep(retry, sleep)(effect)
+                    sleep = None if retry is None else retry.sleep
+                    reply = (sleep or running()[1].sleep)(effect)
                     if reply is not None:
                         reply = await reply
             except GeneratorExit:
@@ -448,7 +449,3 @@ def _coroutine(function: Any, reply: Any) -> TypeError:
     return TypeError(
         f"{function!r} returned an awaitable; use aread and awrite with coroutine functions"
     )
-
-
-def _sleep(retry: RetryPolicy | None, default: Callable[[float], Any]) -> Callable[[float], Any]:
-    return default if retry is None or retry.sleep is None else retry.sleep

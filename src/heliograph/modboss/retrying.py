@@ -51,7 +51,7 @@ class RetryPolicy:
     `DeviceError` is never followed by another attempt."""
     sleep: Callable[[float], Awaitable[object] | None] | None = None
     """Takes seconds and lets them pass; an operation on coroutines awaits what it returns. By
-    default `time.sleep` and `asyncio.sleep`."""
+    default `time.sleep`, or that of asyncio or trio, whichever the coroutine runs in."""
     random: Callable[[], float] = random.random  # noqa: S311 - jitter is no secret
     """Gives numbers from 0 up to 1, for the jitter."""
 
