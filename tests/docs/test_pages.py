@@ -38,10 +38,12 @@ PAGES = (
     "docs/how-to/metrics.md",
     "docs/how-to/modbus-from-the-command-line.md",
     "docs/how-to/poll-measurements.md",
+    "docs/how-to/poll-modbus-devices.md",
     "docs/how-to/read-and-write-by-name.md",
     "docs/how-to/see-it-without-a-collector.md",
     "docs/how-to/simulate-a-modbus-device.md",
     "docs/how-to/stream-events.md",
+    "docs/how-to/talk-to-a-modbus-device.md",
     "docs/how-to/write-a-catalog.md",
 )
 

@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a device or its link did instead of what it was asked to do.
 
-DeviceError
- ├── ExceptionReplyError          the device refused, with a code that has no class of its own
- │    ├── IllegalFunctionError         1  it does not know the function
- │    ├── IllegalDataAddressError      2  it has not all of these addresses
- │    ├── IllegalDataValueError        3  it does not take this value, or this count
- │    ├── DeviceFailureError           4  it failed in doing it
- │    ├── AcknowledgedError            5  it has begun, and will take long
- │    ├── DeviceBusyError              6  it is busy; ask again later
- │    ├── NegativeAcknowledgeError     7  it cannot do this program function
- │    ├── MemoryParityError            8  its memory is damaged
- │    ├── GatewayPathError            10  a gateway has no path to it
- │    └── GatewayTargetError          11  a gateway got no answer of it
- └── LinkError                    no valid answer came
-      ├── ReplyTimeoutError (TimeoutError)      nothing came in time
-      ├── UnreachableError (ConnectionError)    no connection could be made
-      ├── LinkLostError (ConnectionError)       the connection ended before the answer came
-      ├── LinkClosedError (ConnectionError)     the link has been closed here
-      ├── CorruptReplyError                     what came was no frame
-      └── DesyncError                           what came answers something else
+::
+
+    DeviceError
+     ├── ExceptionReplyError          the device refused, with a code that has no class of its own
+     │    ├── IllegalFunctionError         1  it does not know the function
+     │    ├── IllegalDataAddressError      2  it has not all of these addresses
+     │    ├── IllegalDataValueError        3  it does not take this value, or this count
+     │    ├── DeviceFailureError           4  it failed in doing it
+     │    ├── AcknowledgedError            5  it has begun, and will take long
+     │    ├── DeviceBusyError              6  it is busy; ask again later
+     │    ├── NegativeAcknowledgeError     7  it cannot do this program function
+     │    ├── MemoryParityError            8  its memory is damaged
+     │    ├── GatewayPathError            10  a gateway has no path to it
+     │    └── GatewayTargetError          11  a gateway got no answer of it
+     └── LinkError                    no valid answer came
+          ├── ReplyTimeoutError (TimeoutError)      nothing came in time
+          ├── UnreachableError (ConnectionError)    no connection could be made
+          ├── LinkLostError (ConnectionError)       the connection ended before the answer came
+          ├── LinkClosedError (ConnectionError)     the link has been closed here
+          ├── CorruptReplyError                     what came was no frame
+          └── DesyncError                           what came answers something else
 
 `reason` is one word, which is the same for all errors of a class: it is what events carry, and what
 `error.type` of spans and metrics becomes.
