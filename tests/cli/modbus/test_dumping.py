@@ -123,14 +123,14 @@ def test_units_that_answer_are_found(call: Call, call_json: Callable[..., Any]) 
     ):
         device.inject(fault)
     with VirtualServer(*devices) as server:
-        asked = ("modbus", "scan", server.url, "--units", "1-8,10", "--timeout", "0.3")
+        asked = ("modbus", "scan", server.url, "--units", "1-8,10", "--timeout", "0.5")
         result = call(*asked)
         document = call_json(*asked)
         nobody = call("modbus", "scan", server.url, "--units", "20")
 
     assert result.stdout == "1\tvalue [1]\n2\tillegal_data_address\n7\tvalue [7]\n"
     assert result.stderr == (
-        f"Asking 9 units at {server.url}, 0.3 s each at most.\n3 units answered\n"
+        f"Asking 9 units at {server.url}, 0.5 s each at most.\n3 units answered\n"
     )
     assert document["asked"] == 9
     assert document["units"][1] == {"unit": 2, "values": None, "error": "illegal_data_address"}

@@ -200,13 +200,15 @@ def test_a_schema_that_imports_what_is_missing_says_so(call: Call, url: str, fol
 
 
 def test_a_device_that_fails_ends_it_by_how(call: Call, url: str, device: VirtualDevice) -> None:
-    read = ("modbus", "read", url, "holding:10", "--timeout", "0.2", "--attempts", "1")
+    read = ("modbus", "read", url, "holding:10", "--attempts", "1", "--timeout")
     codes = []
-    for fault in (Refuse(6), Silence(), Cut(), WrongCount(0)):
+    for fault, patience in ((Refuse(6), "9"), (Silence(), "0.1"), (Cut(), "0.3")):
         with device.inject(fault):
-            codes.append(call(*read).exit_code)
+            codes.append(call(*read, patience).exit_code)
+    with device.inject(WrongCount(0)):
+        codes.append(call(*read, "9").exit_code)
     with device.inject(Refuse(6), times=2):
-        codes.append(call(*read[:-1], "3").exit_code)
+        codes.append(call("modbus", "read", url, "holding:10", "--attempts", "3").exit_code)
 
     assert codes == [
         ExitCode.FINDINGS,

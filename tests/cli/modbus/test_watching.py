@@ -18,7 +18,7 @@ from heliograph.modboss import AsyncDevice, Polling, Tcp
 from heliograph.modboss.virtual import Refuse, Silence, VirtualDevice, steps
 from tests.cli.conftest import Call
 
-WATCH = ("--every", "0.05", "--timeout", "0.3")
+WATCH = ("--every", "0.05", "--timeout", "1")
 
 
 def test_changes_and_failures_are_lines(call: Call, url: str, device: VirtualDevice) -> None:

@@ -49,7 +49,7 @@ def mbpoll(server: VirtualServer, foreign_tool: Callable[[str, str], Path]) -> M
         if not values:
             what += ["-c", str(count)]
         return subprocess.run(
-            [program, *how, "-0", "-1", "-q", *what, where, *map(str, values)],
+            [program, *how, "-0", "-1", "-q", "-o", "10", *what, where, *map(str, values)],
             capture_output=True,
             text=True,
             timeout=30,
