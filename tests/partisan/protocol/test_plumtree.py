@@ -361,6 +361,14 @@ def test_strangers_do_not_get_into_a_tree() -> None:
     assert (tree.eager(A), tree.lazy(A), tree.roots) == ((B,), (), ())
 
 
+def test_strangers_may_graft_but_stay_strangers() -> None:
+    tree = node(B)
+    tree.received(B, broadcast(), 0)
+
+    assert pushes(tree.received(D, Graft(1, MODULE, 1, B, D), 0)) == [((D,), "Broadcast")]
+    assert tree.eager(B) == (B,)
+
+
 def test_a_shared_tree_is_one_for_all_roots() -> None:
     tree = node(B, C, shared=True)
 

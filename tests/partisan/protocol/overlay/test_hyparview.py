@@ -13,7 +13,7 @@ from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.hyparview import HIGH, LOW, HyParView
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
 from heliograph.partisan.simulator.graphs import components
-from heliograph.partisan.wire import Atom, NodeSpec, decode, encode
+from heliograph.partisan.wire import Atom, NodeSpec, TermMap, decode, encode
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Disconnect,
@@ -510,9 +510,6 @@ def test_a_shuffle_walks_on_until_its_end() -> None:
 
 
 def test_a_shuffle_that_cannot_walk_on_ends() -> None:
-    alone = node(1, 2)
-    alone.neighbors = {spec(1).name: spec(1), Atom("x"): spec(1)}
-
     assert sent(receive(node(1), 1, Shuffle((spec(7),), 3, spec(1)))) == [
         (spec(1).name, "ShuffleReply")
     ]
@@ -659,6 +656,22 @@ def test_who_speaks_for_somebody_else_is_not_heard() -> None:
     assert names(target.neighbors) == {1}
 
 
+def test_where_nobody_knows_who_speaks_the_message_is_believed() -> None:
+    target = node(1)
+
+    effects = target.handle(on.Received(None, Disconnect(spec(1), Disconnection(1, 1))), 0)
+
+    assert told(effects) == [(spec(1).name, "evicted")]
+
+
+def test_who_just_hung_up_stays_a_replacement() -> None:
+    target = node(1, passive=(2, 3))
+
+    target.handle(on.Lost(spec(2).name, "closed"), 0)
+
+    assert names(target.passive) == {2, 3}
+
+
 def test_a_view_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="active=0: a view has at least one place"):
         HyParViewConfig(active=0)
@@ -673,6 +686,7 @@ def test_the_state_is_what_the_original_tells() -> None:
 
     match state:
         case ("state", view, 1):
+            assert isinstance(view, TermMap)
             assert [NodeSpec.parse(key) for key in [*view]] == [ME, spec(1)]
         case _:
             pytest.fail(str(state))

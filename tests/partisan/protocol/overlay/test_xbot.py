@@ -136,7 +136,17 @@ def test_the_old_neighbor_refuses_if_it_is_none_any_more() -> None:
     refusal = receive(bot(4, (3, 6)), 2, reply)
     assert sent(refusal) == [(spec(3).name, "ReplaceReply")]
     assert told(refusal) == []
-    assert receive(old, 4, Switch(UNDEFINED, spec(2), spec(0), spec(3), None)) == []
+    nobody = Switch(UNDEFINED, spec(2), spec(0), spec(3), None)
+    assert old.handle(on.Received(None, nobody), 0) == []
+
+
+def test_who_parts_from_a_stranger_loses_nobody() -> None:
+    node = bot(0, (1, 2))
+
+    effects = receive(node, 3, OptimizationReply(True, spec(9), spec(0), spec(3), spec(4)))
+
+    assert (spec(3).name, "up") in told(effects)
+    assert len(node.neighbors) == 2
 
 
 def test_who_is_dead_is_not_adopted() -> None:

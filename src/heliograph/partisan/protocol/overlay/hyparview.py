@@ -187,7 +187,7 @@ class HyParView(Overlay):
                 return self._join(contact, now)
             case on.Leave():
                 return self._leave()
-            case on.Start():
+            case _:
                 return self._start(now)
 
     def received(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
@@ -289,7 +289,7 @@ class HyParView(Overlay):
             return []
         if name == self.name or self._is_denied(name, now):
             return []
-        if ttl > 0 and len(self.neighbors) > 1:
+        if ttl > 0:
             if ttl == self.config.passive_walk:
                 self._remember(joiner, now)
             onward = self._someone(join.sender.name, name)
@@ -532,7 +532,7 @@ class HyParView(Overlay):
             self.statistics.malformed += message.ttl < 0 or message.ttl > self.config.walk
             return []
         sender = message.sender
-        if message.ttl > 0 and len(self.neighbors) > 1:
+        if message.ttl > 0:
             onward = self._someone(sender.name)
             if onward is not None:
                 shuffle = Shuffle(message.exchange, message.ttl - 1, self.spec)
