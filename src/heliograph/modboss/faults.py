@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a device or its link did instead of what it was asked to do.
 
-::
-
     DeviceError
      ├── ExceptionReplyError          the device refused, with a code that has no class of its own
      │    ├── IllegalFunctionError         1  it does not know the function
