@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import trio
 
+import heliograph
 from heliograph import Error, Ok
 from heliograph.modboss import (
     BadValueError,
@@ -44,6 +45,7 @@ from heliograph.modboss import (
     read,
     write,
 )
+from heliograph.stream import Snapshot
 from heliograph.testing import Captured, capture
 
 
@@ -692,6 +694,47 @@ def test_a_coroutine_that_is_closed_ends_its_spans() -> None:
 
     assert outcomes(captured)[-2:] == ["read_callback.exception", "read.exception"]
     assert captured[-1].metadata["kind"] == "exit"
+
+
+# -- Who listens ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["read", "write"])
+@pytest.mark.parametrize("suffix", ["start", "stop", "exception"])
+@pytest.mark.parametrize("span", ["", "_callback"])
+def test_whoever_listens_to_one_event_gets_it_whole(operation: str, suffix: str, span: str) -> None:
+    def fail(*_: Any) -> Any:
+        raise KeyError("bug") if suffix == "exception" else DeviceError("down")
+
+    def use() -> None:
+        with suppress(KeyError, DeviceError):
+            if operation == "read":
+                read(Boiler, ["power", "pressure"], fail, max_attempts=2)
+            else:
+                write(Boiler, {"power": 1, "running": True}, fail, max_attempts=2)
+
+    name = f"modboss.{operation}{span}.{suffix}"
+    with capture() as all_of_them:
+        use()
+    expected = [unlike_any_other(event) for event in all_of_them.named(name)]
+    heard: list[Snapshot] = []
+    heliograph.attach("one", name, lambda *event: heard.append(Snapshot.take(*event[:3])))
+    try:
+        use()
+    finally:
+        heliograph.detach("one")
+
+    assert [unlike_any_other(event) for event in heard] == expected
+    assert len(expected) == (2 if span and suffix != "exception" else 1)
+
+
+def unlike_any_other(event: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of an event is the same each time; of the rest the names."""
+    varying = {"duration", "monotonic_time", "system_time", "telemetry_span_context", "stacktrace"}
+    return (
+        {key: key if key in varying else value for key, value in event.measurements.items()},
+        {key: key if key in varying else repr(value) for key, value in event.metadata.items()},
+    )
 
 
 # -- A device's own metadata ----------------------------------------------------------------------

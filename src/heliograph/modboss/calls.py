@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heliograph.modboss.plan import Batch
     from heliograph.modboss.retrying import RetryPolicy
 
-__all__ = ["UNHEARD", "Calls", "Effect", "Origin", "Raised", "Steps", "annotate"]
+__all__ = ["UNHEARD", "Calls", "Effect", "Origin", "Raised", "Steps", "annotate", "heard"]
 
 Effect: TypeAlias = "tuple[ObjectType, int, Any] | float"
 Steps: TypeAlias = Generator[Effect, Any, Any]
@@ -57,6 +57,11 @@ class _Unheard:
 
 
 UNHEARD: Final = _Unheard()
+
+
+def heard(span: Any) -> object:
+    """Say whether anybody listens to a span: what nobody hears is not made."""
+    return span.start.handlers or span.stop.handlers or span.exception.handlers
 
 
 class Origin(Protocol):
@@ -130,6 +135,11 @@ class Calls:
         while True:
             attempt += 1
             self.attempts += 1
+            if raised is None and not heard(span):
+                reply = yield request
+                if type(reply) is not Raised:
+                    return reply
+                raised = reply
             if raised is not None:
                 try:
                     raise raised.take()

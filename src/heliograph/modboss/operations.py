@@ -301,7 +301,8 @@ def write(
 
     All values are encoded before anything is written. Executes the events of `modboss.write`, and
     those of `modboss.write_callback` for every call of the write function. Validation errors, and
-    values that cannot be encoded, come before any event.
+    values that cannot be encoded, come before any event. An operation is told if somebody listens
+    when it begins.
 
     Args:
         schema: What the device holds.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from heliograph.modboss.calls import UNHEARD, Calls, Raised
+from heliograph.modboss.calls import UNHEARD, Calls, Raised, heard
 from heliograph.modboss.errors import DecodeError, DeviceError, OptionError, WrongCountError, shown
 from heliograph.modboss.events import READ, READ_CALLBACK
 from heliograph.modboss.fields import Field
@@ -96,21 +96,14 @@ def reading(
         listed = tuple([mapping.name for mapping in asked])
 
     # What nobody hears is not made: an operation is told if somebody listens when it begins.
-    heard = (
-        READ.start.handlers
-        or READ.stop.handlers
-        or READ.exception.handlers
-        or READ_CALLBACK.start.handlers
-        or READ_CALLBACK.stop.handlers
-        or READ_CALLBACK.exception.handlers
-    )
+    told = heard(READ) or heard(READ_CALLBACK)
     calls: Calls | None = None
-    if heard or on_refusal != "raise":
+    if told or on_refusal != "raise":
         given = _given(schema, listed, context, origin)
         calls = Calls(READ_CALLBACK, given, attempts, retry, origin, on_refusal == "split")
     failure: DeviceError | DecodeError | None = None
     value: Any = None
-    with READ(calls.given) if heard and calls is not None else UNHEARD as span:
+    with READ(calls.given) if told and calls is not None else UNHEARD as span:
         if plan is None:
             plan = planner.reads.put((key, gaps), planner.read_plan(asked, gaps))
         replies: list[list[Any]] = []

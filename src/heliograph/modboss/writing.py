@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING, Any
 
-from heliograph.modboss.calls import Calls, annotate
+from heliograph.modboss.calls import UNHEARD, Calls, annotate, heard
 from heliograph.modboss.errors import DeviceError, OptionError, listed, shown
 from heliograph.modboss.events import WRITE, WRITE_CALLBACK
 from heliograph.modboss.fields import Field
@@ -61,7 +61,7 @@ def writing(
     if origin is not None:
         given.update(origin.operation)
     failure: DeviceError | None = None
-    with WRITE(given) as span:
+    with WRITE(given) if heard(WRITE) else UNHEARD as span:
         if plan is None:
             plan = planner.writes.put(names, planner.write_plan(asked))
         divides = on_refusal == "split"
@@ -92,7 +92,7 @@ def writing(
                     error, f"written before: {listed(list(written))}; not written: {listed(rest)}"
                 )
             raise
-        if WRITE.stop.handlers:
+        if span is not None and WRITE.stop.handlers:
             attempted = plan.batches[: calls.batches]
             measurements = span.measurements
             measurements["batches"] = calls.batches
