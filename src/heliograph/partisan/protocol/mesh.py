@@ -233,7 +233,7 @@ class Mesh:
             return [*effects, *self._start_anew(now, removed=True)]
         if peer.pending:
             peer.pending = False
-            effects += self._join_with(peer, state.members, now)
+            effects += self._join_with(peer, state.members, connection.number, now)
         else:
             effects += self._connect(peer, now)
         if name in self.peers:
@@ -323,10 +323,17 @@ class Mesh:
             members = members.add(self.spec, self._token())
         return _without_former(members, self.spec)
 
-    def _join_with(self, peer: Peer, theirs: OrSet, now: int) -> list[Effect]:
+    def _join_with(self, peer: Peer, theirs: OrSet, number: int, now: int) -> list[Effect]:
         """Merge the state of a peer that was not connected before."""
+        members = self._with_self(self.members.merge(theirs))
+        if peer.joining and not members.named(peer.name):
+            # It was removed from our cluster and does not know. Once told it starts anew, hangs up,
+            # and can be joined at the next attempt.
+            peer.pending = True
+            told = Write(number, Gossip(self.spec, self._state_of(members)))
+            return [*self._adopt(members, now), told]
         peer.joining = False
-        effects = self._adopt(self._with_self(self.members.merge(theirs)), now)
+        effects = self._adopt(members, now)
         return [*effects, *self._gossip(self.members), *self._connect_all(now)]
 
     def _gossiped(self, gossip: Gossip, now: int) -> list[Effect]:
@@ -418,17 +425,18 @@ class Mesh:
 
     def _gossip(self, members: OrSet) -> list[Effect]:
         """Send a membership to all that are members now."""
-        if members is self.members:
-            state = self.state()
-        else:
-            state = MembershipState(self.identity.actor, members).term()
-        message = Gossip(self.spec, state)
+        message = Gossip(self.spec, self._state_of(members))
         effects: list[Effect] = []
         for name in self._told:
             peer = self.peers[name]
             peer.backlog.append(message)
             effects += self._flush(peer)
         return effects
+
+    def _state_of(self, members: OrSet) -> Term:
+        if members is self.members:
+            return self.state()
+        return MembershipState(self.identity.actor, members).term()
 
     def _flush(self, peer: Peer) -> list[Effect]:
         channel = MEMBERSHIP if peer.parallelism(MEMBERSHIP) else UNDEFINED
