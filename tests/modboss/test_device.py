@@ -129,6 +129,17 @@ def test_one_name_gives_a_value_several_a_dictionary(make: Make) -> None:
     assert device.read("setpoint", decode=False) == 21
 
 
+def test_fields_stand_for_their_names(make: Make, virtual: VirtualDevice) -> None:
+    device = make()
+
+    assert device.read(Thermostat.setpoint) == 21
+    assert device.read([Thermostat.setpoint, "serial"]) == {"setpoint": 21, "serial": "A17"}
+    assert device.record(Thermostat.setpoint).setpoint == 21
+    device.write({Thermostat.setpoint: 22}, verify=True)
+    device.change_bits(Thermostat.status, set_bits=1)
+    assert (virtual["setpoint"], virtual["status"]) == (22, 0b1011)
+
+
 def test_a_record_has_typed_attributes(make: Make) -> None:
     device = make()
 

@@ -15,8 +15,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, overload
 
 from heliograph.modboss import operations
 from heliograph.modboss.errors import (
@@ -36,6 +37,7 @@ from heliograph.modboss.faults import (
     LinkClosedError,
     LinkError,
 )
+from heliograph.modboss.fields import Field
 from heliograph.modboss.link import Link
 from heliograph.modboss.loop_thread import run
 from heliograph.modboss.refusals import Refusals
@@ -43,16 +45,18 @@ from heliograph.modboss.retrying import RetryPolicy
 from heliograph.spans import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable
 
     from typing_extensions import TypeVar
 
     from heliograph.modboss.link import Client
+    from heliograph.modboss.operations import Name, Values
     from heliograph.modboss.options import MaxGap, OnRefusal
     from heliograph.modboss.schema import Schema
     from heliograph.modboss.transports import Transport
 
     S = TypeVar("S", bound=Schema, default=Schema)
+    T = TypeVar("T")
 else:
     from typing import TypeVar
 
@@ -97,6 +101,20 @@ class VerifyError(DeviceError):
             for name, (wanted, found) in self.mismatches.items()
         ]
         return f"schema {self.schema}: the write was taken, but {'; '.join(each)}"
+
+
+def _pairs(values: Values) -> list[tuple[str, Any]]:
+    pairs: Any = values.items() if isinstance(values, Mapping) else values
+    return [(name.name if isinstance(name, Field) else name, value) for name, value in pairs]
+
+
+def _several(names: Name | Iterable[Name]) -> Any:
+    """Names, where one name alone would give a bare value."""
+    return (
+        [names]
+        if isinstance(names, Field) or (isinstance(names, str) and names != "all")
+        else names
+    )
 
 
 class _Described(Generic[S]):
@@ -155,12 +173,12 @@ class _Described(Generic[S]):
         return options
 
     def _wanted(
-        self, values: Mapping[str, Any], context: Mapping[str, Any]
+        self, values: list[tuple[str, Any]], context: Mapping[str, Any]
     ) -> dict[str, list[int]]:
         """Give what is to be read back, name by name, before anything is written."""
         mappings = self.schema.mappings
         encoded = operations.encode(self.schema, values, context=context)
-        unreadable = [name for name in values if not mappings[name].readable]
+        unreadable = [name for name, _ in values if not mappings[name].readable]
         if unreadable:
             raise NotReadableError(
                 unreadable, self.schema.schema_name, "write without verify=True what can't be read"
@@ -170,7 +188,7 @@ class _Described(Generic[S]):
                 int(encoded[mappings[name].object_type, address])
                 for address in range(mappings[name].starting_address, mappings[name].end_address)
             ]
-            for name in values
+            for name, _ in values
         }
 
     def _compare(self, wanted: Mapping[str, list[int]], found: Mapping[str, Any]) -> None:
@@ -189,8 +207,9 @@ class _Described(Generic[S]):
             error.not_written = tuple(wrong)
             raise error
 
-    def _register(self, name: str) -> int:
+    def _register(self, name: Name) -> int:
         """Give the address of a mapping whose bits are to be changed."""
+        name = name.name if isinstance(name, Field) else name
         mapping = self.schema.mappings.get(name)
         if mapping is None:
             raise UnknownNamesError([name], self.schema.schema_name)
@@ -229,11 +248,26 @@ class AsyncDevice(_Described[S]):
         refusals: What the device has refused, as far as `on_refusal="split"` has found out.
     """
 
-    def read(self, names: str | Iterable[str] = "all", **options: Any) -> Coroutine[Any, Any, Any]:
+    @overload
+    def read(self, names: Field[T], **options: Any) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def read(
+        self, names: Literal["all"] = ..., **options: Any
+    ) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    @overload
+    def read(self, names: str, **options: Any) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    def read(
+        self, names: Iterable[Name], **options: Any
+    ) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def read(
+        self, names: Name | Iterable[Name] = "all", **options: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Read mappings by name.
 
         Args:
-            names: One name, several, or `"all"` that can be read.
+            names: One name, several, or `"all"` that can be read. A field of the schema may stand
+                for its name; to type checkers its value then has a type.
             options: Those of `heliograph.modboss.aread`, in place of the device's own.
 
         Returns:
@@ -251,7 +285,7 @@ class AsyncDevice(_Described[S]):
         )
 
     def reading(
-        self, names: str | Iterable[str] = "all", **options: Any
+        self, names: Name | Iterable[Name] = "all", **options: Any
     ) -> Callable[[], Coroutine[Any, Any, Any]]:
         """Prepare a read that is made again and again.
 
@@ -262,25 +296,23 @@ class AsyncDevice(_Described[S]):
         Returns:
             A coroutine function that makes the read.
         """
-        if not isinstance(names, str):
+        if not isinstance(names, str | Field):
             names = tuple(names)
         options = self._with(self._read_options, options)
         return partial(operations.aread, self.schema, names, self.unit.read, **options)
 
-    async def record(self, names: str | Iterable[str] = "all", **options: Any) -> S:
+    async def record(self, names: Name | Iterable[Name] = "all", **options: Any) -> S:
         """Read mappings and give them as a record of the schema, with typed attributes.
 
         Args:
             names: As of `read`.
             options: As of `read`.
         """
-        if isinstance(names, str) and names != "all":
-            names = [names]
-        return self.schema.record(await self.read(names, **options))
+        return self.schema.record(await self.read(_several(names), **options))
 
     async def write(
         self,
-        values: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        values: Values,
         *,
         verify: bool = False,
         **options: Any,
@@ -300,15 +332,15 @@ class AsyncDevice(_Described[S]):
         if not verify:
             await operations.awrite(self.schema, values, self.unit.write, **options)
             return
-        values = dict(values)
+        values = _pairs(values)
         wanted = self._wanted(values, options["context"])
         await operations.awrite(self.schema, values, self.unit.write, **options)
         found = await operations.aread(
-            self.schema, list(values), self.unit.read, decode=False, **options
+            self.schema, list(wanted), self.unit.read, decode=False, **options
         )
         self._compare(wanted, found)
 
-    async def change_bits(self, name: str, *, set_bits: int = 0, clear_bits: int = 0) -> None:
+    async def change_bits(self, name: Name, *, set_bits: int = 0, clear_bits: int = 0) -> None:
         """Change bits of a holding register and leave the others as they are.
 
         Args:
@@ -348,21 +380,27 @@ class Device(_Described[S]):
     The arguments and attributes are those of `AsyncDevice`.
     """
 
-    def read(self, names: str | Iterable[str] = "all", **options: Any) -> Any:
+    @overload
+    def read(self, names: Field[T], **options: Any) -> T: ...
+    @overload
+    def read(self, names: Literal["all"] = ..., **options: Any) -> dict[str, Any]: ...
+    @overload
+    def read(self, names: str, **options: Any) -> Any: ...
+    @overload
+    def read(self, names: Iterable[Name], **options: Any) -> dict[str, Any]: ...
+    def read(self, names: Name | Iterable[Name] = "all", **options: Any) -> Any:
         """Do what `AsyncDevice.read` does."""
         return operations.read(
             self.schema, names, self._read_block, **self._with(self._read_options, options)
         )
 
-    def record(self, names: str | Iterable[str] = "all", **options: Any) -> S:
+    def record(self, names: Name | Iterable[Name] = "all", **options: Any) -> S:
         """Do what `AsyncDevice.record` does."""
-        if isinstance(names, str) and names != "all":
-            names = [names]
-        return self.schema.record(self.read(names, **options))
+        return self.schema.record(self.read(_several(names), **options))
 
     def write(
         self,
-        values: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        values: Values,
         *,
         verify: bool = False,
         **options: Any,
@@ -372,15 +410,15 @@ class Device(_Described[S]):
         if not verify:
             operations.write(self.schema, values, self._write_block, **options)
             return
-        values = dict(values)
+        values = _pairs(values)
         wanted = self._wanted(values, options["context"])
         operations.write(self.schema, values, self._write_block, **options)
         found = operations.read(
-            self.schema, list(values), self._read_block, decode=False, **options
+            self.schema, list(wanted), self._read_block, decode=False, **options
         )
         self._compare(wanted, found)
 
-    def change_bits(self, name: str, *, set_bits: int = 0, clear_bits: int = 0) -> None:
+    def change_bits(self, name: Name, *, set_bits: int = 0, clear_bits: int = 0) -> None:
         """Do what `AsyncDevice.change_bits` does."""
         address = self._register(name)
         run(self.unit.change_bits(address, set_bits=set_bits, clear_bits=clear_bits))
