@@ -9,7 +9,7 @@
 | `{"$map": [[key, value], ...]}`, a plain object | dict |
 | `{"$keyword": [[key, value], ...]}` | list of pairs |
 | `{"$string": text}`, a string | str |
-| `{"$bytes": [...]}` | bytes |
+| `{"$bytes": hex}` | bytes |
 | `{"$range": [first, last]}` | range |
 | `{"$repeat": [value, times]}` | list |
 | `{"$as": codec}` | `As` |
@@ -76,7 +76,7 @@ def from_json(value: Any) -> Any:
         case "$string":
             return content
         case "$bytes":
-            return bytes(content) if isinstance(content, list) else content.encode("latin-1")
+            return bytes.fromhex(content)
         case "$range":
             return range(content[0], content[1] + 1)
         case "$repeat":
