@@ -160,7 +160,8 @@ coils: 4
         "bad.yaml:10: second key 'a' (first in line 9); remove or rename one of them",
         (
             "bad.yaml:11: mapping 'b': there is no option 'type'; there are codec, mode, gap_safe, "
-            "unit, description, count, bits, byte_order, enum, flags, maximum, minimum, missing, "
+            "unit, description, alarm_below, alarm_above, count, bits, byte_order, enum, flags, "
+            "maximum, minimum, missing, "
             "offset, pad, scale, word_order"
         ),
         "bad.yaml:11: mapping 'b': address 70000 is outside 0 to 65535",
@@ -363,3 +364,26 @@ def test_a_file_is_told_by_its_ending(tmp_path: Path, ending: str) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, ending: str) -> None:
     with pytest.raises(SchemaError, match="cannot be read: No such file or directory"):
         Schema.from_file(tmp_path / f"pump.{ending}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "boiler.yaml",
+            "holding_registers:\n  flow_temp: {address: 1, alarm_below: 5, alarm_above: 75.5}\n",
+        ),
+        (
+            "boiler.csv",
+            "name,type,address,alarm_below,alarm_above\nflow_temp,holding_register,1,5,75.5\n",
+        ),
+    ],
+)
+def test_limits_of_alarms_are_kept_for_whoever_watches(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    mapping = Schema.from_file(tmp_path / name).mappings["flow_temp"]
+
+    assert (mapping.alarm_below, mapping.alarm_above) == (5, 75.5)

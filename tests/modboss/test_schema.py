@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import enum
+import math
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -400,6 +401,14 @@ def test_one_fault_is_one_line() -> None:
         ({"gap_safe": True, "mode": "w"}, "gap_safe_on_write_only", "mode is 'w'"),
         ({"unit": 5}, "invalid_mapping_option", "unit is 5; it must be a string"),
         ({"description": []}, "invalid_mapping_option", r"description is \[\]"),
+        ({"alarm_above": "hot"}, "invalid_mapping_option", "'hot'; it must be a finite number"),
+        ({"alarm_below": math.inf}, "invalid_mapping_option", "must be a finite number"),
+        ({"alarm_above": True}, "invalid_mapping_option", "must be a finite number"),
+        (
+            {"alarm_below": 75, "alarm_above": 60.5},
+            "invalid_mapping_option",
+            r"alarm_below is 75, which is not below alarm_above, 60\.5",
+        ),
         ({"uint": "Cel"}, "unknown_mapping_option", "no option 'uint'; did you mean 'unit'"),
         ({5: "Cel"}, "unknown_mapping_option", "no option 5; there are codec, mode,"),
         ({"codec": 5}, "bad_argument", "codec is 5; write a codec's name"),

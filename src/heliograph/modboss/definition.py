@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from heliograph._faults import did_you_mean
 from heliograph.modboss.codecs.base import Codec
@@ -53,7 +54,16 @@ _SHOWN: Final = 8
 """How many of many names or addresses a text shows."""
 
 _MODES: Final = ("r", "rw", "w")
-OPTIONS: Final = ("mode", "gap_safe", "unit", "description", "count", *sorted(CODEC_OPTIONS))
+_ALARMS: Final = ("alarm_below", "alarm_above")
+OPTIONS: Final = (
+    "mode",
+    "gap_safe",
+    "unit",
+    "description",
+    *_ALARMS,
+    "count",
+    *sorted(CODEC_OPTIONS),
+)
 """What a mapping takes beside name, type, address and codec."""
 
 Methods = Callable[[str], Any]
@@ -202,6 +212,13 @@ class _Check:
             elif option in {"unit", "description"} and not isinstance(value, str | None):
                 text = f"{option} is {shown(value)}; it must be a string"
                 self.fault("invalid_mapping_option", text, option=option)
+            elif option in _ALARMS and not (value is None or _is_number(value)):
+                text = f"{option} is {shown(value)}; it must be a finite number"
+                self.fault("invalid_mapping_option", text, option=option)
+        below, above = (self.definition.options.get(each) for each in _ALARMS)
+        if _is_number(below) and _is_number(above) and below >= above:
+            text = f"alarm_below is {shown(below)}, which is not below alarm_above, {shown(above)}"
+            self.fault("invalid_mapping_option", text, option="alarm_below")
 
     def _check_address(self, count: Any) -> None:
         address = self.definition.address
@@ -320,6 +337,8 @@ class _Check:
             codec_name=resolved.name,
             unit=options.get("unit"),
             description=options.get("description"),
+            alarm_below=options.get("alarm_below"),
+            alarm_above=options.get("alarm_above"),
             encoder=resolved.encoder.call,
             encoder_takes_metadata=resolved.encoder.takes_metadata,
             decoder=resolved.decoder.call,
@@ -327,6 +346,10 @@ class _Check:
             struct_code=struct_code,
             finish=finish,
         )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _doubled_names(definitions: list[Definition]) -> list[Fault]:

@@ -96,6 +96,10 @@ class FieldOptions(TypedDict, total=False):
     unit: str | None
     """Unit of the values, preferably by UCUM."""
     description: str | None
+    alarm_below: float | None
+    """Value below which whoever watches the device should raise an alarm."""
+    alarm_above: float | None
+    """Value above which whoever watches the device should raise an alarm."""
 
 
 class OrderedFieldOptions(FieldOptions, total=False):

@@ -51,6 +51,8 @@ COLUMNS: Final = (
     "flags",
     "bits",
     "description",
+    "alarm_below",
+    "alarm_above",
 )
 """The columns that a CSV file may have, in any order; `name`, `type` and `address` it must have."""
 
@@ -375,6 +377,8 @@ _CELLS: Final[dict[str, Callable[[str], Any]]] = {
     "count": _number,
     "gap_safe": _truth,
     "missing": _any_number,
+    "alarm_below": _any_number,
+    "alarm_above": _any_number,
     "enum": _names,
     "flags": _names,
     "bits": _parts,

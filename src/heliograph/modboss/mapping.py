@@ -84,6 +84,10 @@ class Mapping:
     unit: str | None = None
     """Unit of the values, preferably by UCUM, such as `Cel`."""
     description: str | None = None
+    alarm_below: float | None = None
+    """The value below which whoever watches the device should raise an alarm."""
+    alarm_above: float | None = None
+    """The value above which whoever watches the device should raise an alarm."""
     encoder: Callable[..., Any] | None = None
     """Turns a value into a register or a list of them; None if the codec cannot encode."""
     encoder_takes_metadata: bool = False
