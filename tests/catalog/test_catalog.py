@@ -271,7 +271,7 @@ def test_load_finds_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_load_without_names_loads_all_that_are_installed() -> None:
     names = [document.name for document in load().documents]
 
-    assert names[:3] == ["heliograph", "modboss", "partisan"]
+    assert names[:4] == ["gateway", "heliograph", "modboss", "partisan"]
 
 
 def test_what_is_given_twice_is_loaded_once(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_an_unknown_name_is_an_error_with_a_suggestion() -> None:
 
     first, second = str(caught.value).splitlines()
     assert first == "no catalog 'modbos' is installed; did you mean 'modboss'?"
-    assert second.startswith("no catalog 'xyz' is installed; installed are heliograph, modboss, ")
+    assert second.startswith("no catalog 'xyz' is installed; installed are gateway, heliograph, ")
     assert second.endswith("; a file's name must end in .yaml or have a slash")
 
 

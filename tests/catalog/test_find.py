@@ -46,7 +46,7 @@ def package(site: Path, path: str, files: dict[str, str]) -> None:
 def test_ours_are_installed() -> None:
     found = installed()
 
-    assert list(found)[:3] == ["heliograph", "modboss", "partisan"]
+    assert list(found)[:4] == ["gateway", "heliograph", "modboss", "partisan"]
     assert found["modboss"].path == builtin_folder() / "modboss.yaml"
     assert found["modboss"].origin == "heliograph"
 

@@ -362,7 +362,7 @@ def test_every_rule_has_a_level_and_says_what_it_is() -> None:
         assert rule.brief
 
 
-@pytest.mark.parametrize("name", ["heliograph", "modboss", "partisan"])
+@pytest.mark.parametrize("name", ["gateway", "heliograph", "modboss", "partisan"])
 def test_the_catalogs_of_the_house_are_in_order(name: str, request: pytest.FixtureRequest) -> None:
     document = load_document(request.config.rootpath / "catalogs" / f"{name}.yaml")
 

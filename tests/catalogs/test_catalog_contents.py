@@ -14,7 +14,7 @@ from heliograph.catalog import load
 from heliograph.catalog.lint import lint
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
-NAMES = ("heliograph", "modboss", "partisan")
+NAMES = ("gateway", "heliograph", "modboss", "partisan")
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 

@@ -47,13 +47,15 @@ def everything() -> Document:
     return load_document(EVERYTHING)
 
 
-@pytest.fixture(scope="session", params=["heliograph", "modboss", "partisan"])
+@pytest.fixture(scope="session", params=["gateway", "heliograph", "modboss", "partisan"])
 def ours(request: pytest.FixtureRequest) -> Document:
     """Each of the catalogs that come with the toolkit."""
     return load_document(ROOT / "catalogs" / f"{request.param}.yaml")
 
 
-@pytest.fixture(scope="session", params=["shop", "everything", "heliograph", "modboss", "partisan"])
+@pytest.fixture(
+    scope="session", params=["shop", "everything", "gateway", "heliograph", "modboss", "partisan"]
+)
 def any_document(request: pytest.FixtureRequest) -> Document:
     """Each catalog of these tests, and each of our own."""
     if request.param == "shop":

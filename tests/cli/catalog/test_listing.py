@@ -52,7 +52,12 @@ def test_every_installed_event_is_listed_by_its_full_name(call_json: Callable[..
     names = [event["name"] for event in document["events"]]
     assert names == list(heliograph.catalog.load().events)
     assert {"modboss.read.stop", "partisan.socket.open", "telemetry.handler.failure"} <= {*names}
-    assert [each["name"] for each in document["catalogs"]] == ["heliograph", "modboss", "partisan"]
+    assert [each["name"] for each in document["catalogs"]] == [
+        "gateway",
+        "heliograph",
+        "modboss",
+        "partisan",
+    ]
 
 
 def test_json_of_an_event(call_json: Callable[..., Any]) -> None:
@@ -133,7 +138,7 @@ def test_the_catalogs_of_the_project_are_at_hand(
     document = call_json("catalog", "list")
 
     names = [each["name"] for each in document["catalogs"]]
-    assert names == ["shop", "heliograph", "modboss", "partisan"]
+    assert names == ["shop", "gateway", "heliograph", "modboss", "partisan"]
 
 
 def test_the_projects_own_file_comes_before_an_installed_catalog_of_that_name(
