@@ -96,9 +96,9 @@ __all__ = [
     "ReplaceReply",
     "ReplaceSubscription",
     "Reply",
-    "Run",
     "RpcCall",
     "RpcResponse",
+    "Run",
     "ScampPing",
     "Shuffle",
     "ShuffleReply",
@@ -247,7 +247,7 @@ class Padded(Message):
 class Run(Message):
     """Several messages for one process at once, numbered from the frame's number on.
 
-    Not of the original: nodes of our kind send it to each other, in place of an acknowledged message.
+    Not of the original: nodes of our kind send it to each other in place of one message.
     """
 
     messages: list[Term]
