@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,6 +39,8 @@ from heliograph.modboss.faults import exception_reply
 from heliograph.modboss.virtual import Refuse, Reset, Silence, VirtualDevice, VirtualServer
 from heliograph.testing import capture
 
+pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
+
 NOW = RetryPolicy(attempts=3, first_pause=0, retry_on=is_transient)
 
 
@@ -55,16 +56,6 @@ class Thermostat(Schema):
 
 
 VALUES = {"outdoor_temp": -7, "setpoint": 21, "hysteresis": 2, "status": 0b1010, "serial": "A17"}
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep pymodbus from logging what these tests are about."""
-    logger = logging.getLogger("pymodbus")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
 
 
 @pytest.fixture

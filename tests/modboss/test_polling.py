@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -29,6 +27,9 @@ from heliograph.modboss import (
 )
 from heliograph.modboss.virtual import Delay, Refuse, Silence, VirtualDevice, VirtualServer
 from heliograph.testing import capture
+from tests.modboss.links import in_loop
+
+pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
 SECOND = 1_000_000_000
 
@@ -39,26 +40,6 @@ class Boiler(Schema):
     flow = holding_register(0, "unsigned_int", mode="rw")
     back = holding_register(1, "unsigned_int", mode="rw")
     serial = holding_register(10, "unsigned_int", mode="rw")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep pymodbus from logging what these tests are about."""
-    logger = logging.getLogger("pymodbus")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 class Client:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -26,29 +24,12 @@ from heliograph.modboss import (
     Tcp,
     Transport,
 )
+from tests.modboss.links import in_loop
+
+pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
 # How long it is waited for what never comes; nothing is decided by its length.
 SHORT = 0.1
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep pymodbus from logging what these tests are about."""
-    logger = logging.getLogger("pymodbus")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 Answer = Callable[[bytes], list[bytes]]
