@@ -70,12 +70,15 @@ class Origin(Protocol):
     @property
     def operation(self) -> MappingOf[str, Any]:
         """Metadata of operations and of their callbacks."""
+        ...
 
     def read_request(self, object_type: ObjectType, count: int, /) -> MappingOf[str, Any]:
         """Give metadata of the callback that reads so many objects of a type."""
+        ...
 
     def write_request(self, object_type: ObjectType, count: int, /) -> MappingOf[str, Any]:
         """Give metadata of the callback that writes so many objects of a type."""
+        ...
 
 
 class Calls:

@@ -265,17 +265,17 @@ def _around(
     if not memory.heeds("read"):
         return plan, {}
     cached = (memory.version, planner, key, gaps)
-    made: tuple[ReadPlan, dict[str, object]] | None = memory.plans.get(cached)
+    made = memory.plans.get(cached)
     if made is None:
         known = {each.name: memory.of("read", each) for each in plan.mappings}
         left_out = {name: refusal.reason for name, refusal in known.items() if refusal is not None}
         if len(left_out) == len(known):
             left_out = {}  # then the question is whether they are still refused
         wanted = [each for each in plan.mappings if each.name not in left_out]
-        around = planner.read_plan(wanted, gaps, memory.fences("read"))
-        made = memory.plans.put(cached, (around, left_out))
-    plan, left_out = made
-    return plan, dict(left_out)
+        made = planner.read_plan(wanted, gaps, memory.fences("read")), left_out
+        memory.plans.put(cached, made)
+    around, left_out = made
+    return around, dict(left_out)
 
 
 def _divided(

@@ -90,7 +90,9 @@ class Refusals:
 
     def fences(self, operation: Operation) -> Fences:
         """Give the addresses at which requests have to begin."""
-        fences = {each: list(found) for each, found in self._fences[operation].items()}
+        fences: dict[ObjectType, list[int]] = {}
+        for object_type, addresses in self._fences[operation].items():
+            fences[object_type] = list(addresses)
         for refusal in self:
             if refusal.operation == operation:
                 # A mapping may be refused and yet lie in a gap, or be tried again.

@@ -51,7 +51,7 @@ class Splitter:
         take: Callable[[Batch, Any], None],
     ) -> None:
         self._calls = calls
-        self._operation = operation
+        self._operation: Operation = operation
         self._value = value
         self._take = take
         self._fences: list[Batch] = []
