@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from heliograph.partisan.wire import Atom
-from heliograph.partisan.wire.messages import MANAGER, Message, Unknown
+from heliograph.partisan.wire.messages import MANAGER, UNDEFINED, Message, Unknown
 
 if TYPE_CHECKING:
     from heliograph.partisan.wire import NodeSpec, Term
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancelTimer",
     "Check",
+    "Connect",
     "Custom",
     "Effect",
     "Fired",
@@ -79,6 +80,8 @@ class Met:
     """A new connection to or from a node has completed its handshake, so it lives."""
 
     peer: Atom
+    tag: Atom = UNDEFINED
+    """What kind of node it is, in the original's sense; known only to who dialled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,13 @@ class Send:
 
     to: tuple[NodeSpec, ...]
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Connect to nodes without sending them anything; the answer is `Met` or `Lost`."""
+
+    to: tuple[NodeSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +189,7 @@ class Left:
 
 
 Effect: TypeAlias = (
-    Send | Hangup | Check | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
+    Send | Connect | Hangup | Check | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
 )
 
 

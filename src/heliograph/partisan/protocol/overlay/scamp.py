@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCAMP: partial views of a size that nobody sets, about (c + 1) log n.
+
+Ganesh, Kermarrec, Massoulié, "SCAMP: peer-to-peer lightweight membership service for large-scale
+group communication" (NGC 2001; version 2 is that of IEEE Transactions on Computers, 2003). A
+subscription walks at random, and each node it meets keeps it with a probability that falls with the
+size of its view. Views are one-way: who is in mine need not have me in his.
+
+| message                         | at the receiver                                              |
+| ------------------------------- | ------------------------------------------------------------ |
+| `forward_subscription`          | kept, or passed on to a neighbor at random                   |
+| `keep_subscription`             | version 2: the sender has kept ours                          |
+| `ping`                          | the sender has us in its view; who hears none subscribes again |
+| `remove_subscription`           | the node is forgotten, and the neighbors are told            |
+| `replace_subscription`          | version 2: another takes the leaver's place                  |
+| `bootstrap_remove_subscription` | version 2: a node is to leave; it tells those that have it   |
+
+Shapes are the original's. It keeps each subscription with a probability of 0.4 whatever the size of
+its view, and a contact treats a subscription through it as any other; both are by option here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from heliograph.partisan.protocol.overlay import interface as on
+from heliograph.partisan.protocol.overlay.interface import (
+    CancelTimer,
+    Hangup,
+    Left,
+    NeighborDown,
+    NeighborUp,
+    Overlay,
+    Send,
+    SetTimer,
+)
+from heliograph.partisan.wire import Atom
+from heliograph.partisan.wire.messages import (
+    UNDEFINED,
+    BootstrapRemoveSubscription,
+    ForwardSubscription,
+    KeepSubscription,
+    RemoveSubscription,
+    ReplaceSubscription,
+    ScampPing,
+)
+from heliograph.partisan.wire.terms import term_map
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from heliograph.partisan.protocol.overlay.interface import Effect, Input
+    from heliograph.partisan.wire import NodeSpec, Term
+    from heliograph.partisan.wire.messages import Message
+
+__all__ = ["ScampConfig", "ScampStatistics", "ScampV1", "ScampV2"]
+
+_SECOND: Final = 1_000_000_000
+_MILLION: Final = 1_000_000
+_PERIODIC: Final = "periodic"
+_ORIGINALS: Final = 0.4
+_SPEAKERS: Final = frozenset({ScampPing, KeepSubscription})
+
+
+@dataclass(frozen=True, slots=True)
+class ScampConfig:
+    """Pace and bounds. Times are in nanoseconds."""
+
+    copies: int = 5
+    """The paper's c: subscriptions sent on beside those to all neighbors; the original's 5."""
+    interval: int = 10 * _SECOND
+    """Between two pings of all neighbors; `periodic_interval` of the original."""
+    silence: int = 100 * _SECOND
+    """Time without a ping after which a node subscribes again; the original's ten intervals."""
+    passes: int = 10
+    """How often a node passes the same subscription on before it drops it; the paper's."""
+    view: int = 10_000
+    """Largest view; our choice. The paper's views stay far below."""
+    as_original: bool = False
+    """Keep with the original's probability, and spread no subscription from the contact."""
+
+
+@dataclass(slots=True)
+class ScampStatistics:
+    """What was done and met, counted since the start."""
+
+    kept: int = 0
+    """Subscriptions kept here."""
+    passed: int = 0
+    """Subscriptions passed on."""
+    dropped: int = 0
+    """Subscriptions that came again and again."""
+    renewed: int = 0
+    """Times this node subscribed again since it heard nothing."""
+    forged: int = 0
+    """Messages whose sender is not who they say; dropped."""
+    unknown: int = 0
+    """Messages there is no use for; dropped."""
+
+
+class _Scamp(Overlay):
+    """What both versions have in common.
+
+    Args:
+        spec: What the node tells of itself.
+        random: Decides what is kept, and where the rest goes.
+        config: Pace and bounds.
+        actor: What the original's state carries and nobody looks at.
+        system_offset: The time of day, in nanoseconds since 1970, when `now` is 0.
+
+    Attributes:
+        neighbors: The partial view.
+        statistics: Counters.
+    """
+
+    _copies_less = 0
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        *,
+        random: Random,
+        config: ScampConfig | None = None,
+        actor: bytes = b"",
+        system_offset: int = 0,
+    ) -> None:
+        self.spec = spec
+        self.config = config if config is not None else ScampConfig()
+        self.neighbors: dict[Atom, NodeSpec] = {}
+        self.statistics = ScampStatistics()
+        self._random = random
+        self._actor = actor
+        self._system_offset = system_offset
+        self._heard: int | None = None  # when the last ping came
+        self._contacts: dict[Atom, NodeSpec] = {}
+        self._passed: dict[Atom, int] = {}  # how often each subscription was, since the last tick
+
+    def handle(self, happened: Input, now: int) -> list[Effect]:
+        match happened:
+            case on.Received(peer, message):
+                return self._message(peer, message, now)
+            case on.Fired(timer):
+                return self._tick(now) if timer == _PERIODIC else []
+            case on.Join(contact):
+                return self._join(contact)
+            case on.Lost(peer, reason):
+                return self._remove(peer, reason)
+            case on.Leave(node):
+                return self._leave(self.spec if node is None else node)
+            case on.Start():
+                return [SetTimer(_PERIODIC, now + self.config.interval)]
+            case _:
+                return []
+
+    def _join(self, contact: NodeSpec) -> list[Effect]:
+        if contact.name == self.spec.name:
+            return []
+        self._contacts[contact.name] = contact
+        effects = self._keep(contact)
+        return [*effects, Send((contact,), ForwardSubscription(self.spec))]
+
+    def _tick(self, now: int) -> list[Effect]:
+        self._passed.clear()
+        effects: list[Effect] = [SetTimer(_PERIODIC, now + self.config.interval)]
+        lonely = self._heard is not None and now - self._heard > self.config.silence
+        if lonely or not self.neighbors:
+            again = self._some(1) or list(self._contacts.values())[-1:]
+            if again:
+                self.statistics.renewed += 1
+                effects.append(Send(tuple(again), ForwardSubscription(self.spec)))
+        if self.neighbors:
+            effects.append(Send(tuple(self.neighbors.values()), ScampPing(self.spec)))
+        return effects
+
+    # --- messages ---
+
+    def _message(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
+        if type(message) in _SPEAKERS and peer is not None:
+            assert isinstance(message, ScampPing | KeepSubscription)
+            if message.spec.name != peer:
+                self.statistics.forged += 1
+                return []
+        match message:
+            case ForwardSubscription(spec):
+                return self._subscribed(peer, spec)
+            case ScampPing():
+                self._heard = now
+                return []
+            case RemoveSubscription(spec):
+                return self._unsubscribed(spec)
+            case _:
+                return self._other(message)
+
+    def _subscribed(self, peer: Atom | None, spec: NodeSpec) -> list[Effect]:
+        name = spec.name
+        if name == self.spec.name:
+            return []
+        if peer == name and not self.config.as_original:
+            return self._spread(spec)
+        if name not in self.neighbors and self._random.random() < self._probability():
+            return self._kept(spec)
+        count = self._passed.get(name, 0) + 1
+        if count > self.config.passes:
+            self.statistics.dropped += 1
+            return []
+        self._passed[name] = count
+        if len(self._passed) > self.config.view:
+            del self._passed[next(iter(self._passed))]
+        return self._pass_on(spec, self._some(1, name))
+
+    def _spread(self, spec: NodeSpec) -> list[Effect]:
+        """Tell all neighbors of a node that subscribes here, and some of them once more."""
+        others = [each for each in self.neighbors.values() if each.name != spec.name]
+        if not others:
+            return self._kept(spec)
+        more = self._random.choices(others, k=max(0, self.config.copies - self._copies_less))
+        return [*self._pass_on(spec, others), *self._pass_on(spec, more)]
+
+    def _pass_on(self, spec: NodeSpec, to: list[NodeSpec]) -> list[Effect]:
+        self.statistics.passed += len(to)
+        return [Send(tuple(to), ForwardSubscription(spec))] if to else []
+
+    def _probability(self) -> float:
+        if len(self.neighbors) >= self.config.view:
+            return 0.0
+        return _ORIGINALS if self.config.as_original else 1 / (1 + len(self.neighbors))
+
+    def _kept(self, spec: NodeSpec) -> list[Effect]:
+        self.statistics.kept += 1
+        return self._keep(spec)
+
+    def _unsubscribed(self, spec: NodeSpec) -> list[Effect]:
+        if spec.name == self.spec.name:
+            return self._gone(removed=True)
+        if spec.name not in self.neighbors:
+            return []
+        effects = self._remove(spec.name, "leave")
+        others = tuple(self.neighbors.values())
+        told: list[Effect] = [Send(others, RemoveSubscription(spec))] if others else []
+        return [*told, *effects, Hangup(spec.name, "leave")]
+
+    def _gone(self, *, removed: bool) -> list[Effect]:
+        """Belong to no cluster any more."""
+        effects: list[Effect] = []
+        for name, spec in self.neighbors.items():
+            effects += [Hangup(name, "leave"), NeighborDown(spec, "leave")]
+        self.neighbors = {}
+        self._contacts = {}
+        self._passed = {}
+        self._heard = None
+        return [*effects, CancelTimer(_PERIODIC), Left(removed)]
+
+    # --- the view ---
+
+    def _keep(self, spec: NodeSpec) -> list[Effect]:
+        known = spec.name in self.neighbors
+        self.neighbors[spec.name] = spec
+        return [] if known else [NeighborUp(spec)]
+
+    def _remove(self, name: Atom, reason: str) -> list[Effect]:
+        spec = self.neighbors.pop(name, None)
+        return [] if spec is None else [NeighborDown(spec, reason)]
+
+    def _some(self, count: int, *but: Atom) -> list[NodeSpec]:
+        names = [each for each in self.neighbors if each not in but]
+        chosen = self._random.sample(names, min(count, len(names)))
+        return [self.neighbors[each] for each in chosen]
+
+    def _timestamp(self) -> Term:
+        """Return when the last ping came, as `erlang:timestamp()` says it."""
+        if self._heard is None:
+            return UNDEFINED
+        seconds, rest = divmod((self._system_offset + self._heard) // 1_000, _MILLION)
+        return (*divmod(seconds, _MILLION), rest)
+
+    # --- what the versions differ in ---
+
+    @abstractmethod
+    def _leave(self, node: NodeSpec) -> list[Effect]: ...
+
+    @abstractmethod
+    def _other(self, message: Message) -> list[Effect]: ...
+
+
+class ScampV1(_Scamp):
+    """Version 1: who leaves is forgotten by those who hear of it."""
+
+    def state(self) -> Term:
+        """Return what whoever connects is told: `{scamp_v1, Actor, View, LastPing}`."""
+        view = (self.spec, *self.neighbors.values())
+        known = term_map([(each.term(), []) for each in view])
+        return Atom("scamp_v1"), self._actor, known, self._timestamp()
+
+    def _leave(self, node: NodeSpec) -> list[Effect]:
+        others = tuple(self.neighbors.values())
+        effects: list[Effect] = [Send(others, RemoveSubscription(node))] if others else []
+        if node.name == self.spec.name:
+            return [*effects, *self._gone(removed=False)]
+        return [*effects, *self._remove(node.name, "leave"), Hangup(node.name, "leave")]
+
+    def _other(self, message: Message) -> list[Effect]:  # noqa: ARG002 - there is no use for any
+        self.statistics.unknown += 1
+        return []
+
+
+class ScampV2(_Scamp):
+    """Version 2: who leaves gives those that have it another in its place.
+
+    Attributes:
+        in_view: Who has this node in its view.
+    """
+
+    _copies_less = 1
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        *,
+        random: Random,
+        config: ScampConfig | None = None,
+        actor: bytes = b"",
+        system_offset: int = 0,
+    ) -> None:
+        super().__init__(
+            spec, random=random, config=config, actor=actor, system_offset=system_offset
+        )
+        self.in_view: dict[Atom, NodeSpec] = {}
+
+    def state(self) -> Term:
+        """Return what whoever connects is told: `{scamp_v2, Me, Actor, View, InView, LastPing}`."""
+        view = [each.term() for each in (*reversed(self.neighbors.values()), self.spec)]
+        into = [each.term() for each in reversed(self.in_view.values())]
+        mine = self.spec.term()
+        return Atom("scamp_v2"), mine, self._actor, view, into, self._timestamp()
+
+    def _kept(self, spec: NodeSpec) -> list[Effect]:
+        return [*super()._kept(spec), Send((spec,), KeepSubscription(self.spec))]
+
+    def _leave(self, node: NodeSpec) -> list[Effect]:
+        others = tuple(self.neighbors.values())
+        told = BootstrapRemoveSubscription(node)
+        effects: list[Effect] = [Send(others, told)] if others else []
+        return [*effects, *self._hand_over()] if node.name == self.spec.name else effects
+
+    def _other(self, message: Message) -> list[Effect]:
+        match message:
+            case KeepSubscription(spec):
+                self.in_view[spec.name] = spec
+                if len(self.in_view) > self.config.view:
+                    del self.in_view[next(iter(self.in_view))]
+                return []
+            case BootstrapRemoveSubscription(spec):
+                return self._hand_over() if spec.name == self.spec.name else []
+            case ReplaceSubscription(spec, replacement):
+                return self._replace(spec, replacement)
+            case _:
+                self.statistics.unknown += 1
+                return []
+
+    def _hand_over(self) -> list[Effect]:
+        """Leave: most of those that have this node get one of its neighbors, the rest nobody."""
+        having, view = list(self.in_view.values()), list(self.neighbors.values())
+        replaced = max(0, len(having) - (self.config.copies - 1)) if view else 0
+        effects: list[Effect] = [
+            Send((each,), ReplaceSubscription(self.spec, view[at % len(view)]))
+            for at, each in enumerate(having[:replaced])
+        ]
+        if having[replaced:]:
+            rest = tuple(having[replaced:])
+            effects.append(Send(rest, RemoveSubscription(self.spec)))
+        self.in_view = {}
+        return [*effects, *self._gone(removed=False)]
+
+    def _replace(self, spec: NodeSpec, replacement: NodeSpec) -> list[Effect]:
+        if spec.name not in self.neighbors:
+            return []
+        effects = [*self._remove(spec.name, "leave"), Hangup(spec.name, "leave")]
+        if replacement.name == self.spec.name or replacement.name in self.neighbors:
+            return effects
+        return [*effects, *self._kept(replacement)]
+
+    def _remove(self, name: Atom, reason: str) -> list[Effect]:
+        self.in_view.pop(name, None)
+        return super()._remove(name, reason)
