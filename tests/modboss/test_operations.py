@@ -728,6 +728,21 @@ def test_whoever_listens_to_one_event_gets_it_whole(operation: str, suffix: str,
     assert len(expected) == (2 if span and suffix != "exception" else 1)
 
 
+@pytest.mark.parametrize("suffix", ["start", "stop", "exception"])
+def test_what_goes_well_is_told_to_whoever_listens_to_it(suffix: str) -> None:
+    heard: list[str] = []
+    names = [f"modboss.{span}.{suffix}" for span in ("read", "read_callback", "write_callback")]
+    heliograph.attach_many("some", names, lambda event, *_: heard.append(event))
+    try:
+        assert read(Boiler, "power", echo) == 0
+        write(Boiler, {"power": 1}, lambda *_: None)
+    finally:
+        heliograph.detach("some")
+
+    in_order = [names[0], names[1]] if suffix == "start" else [names[1], names[0]]
+    assert heard == ([] if suffix == "exception" else [*in_order, names[2]])
+
+
 def unlike_any_other(event: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
     """What of an event is the same each time; of the rest the names."""
     varying = {"duration", "monotonic_time", "system_time", "telemetry_span_context", "stacktrace"}
