@@ -444,6 +444,14 @@ class TestComingBack:
 
         assert node.core.peers[N2].addresses == (*S2.listen_addrs, *MOVED.listen_addrs)
 
+    def test_a_peer_that_says_it_has_left_is_let_go(self) -> None:
+        node = Play(known=BOTH)
+
+        number = node.connect(N2, known=state(BOTH.remove(S2)))
+
+        assert of(PeerLeft, node.effects) == [PeerLeft(S2)]
+        assert Hangup(number, "leave") in node.effects
+
     def test_a_former_entry_of_our_own_is_removed_and_that_passed_on(self) -> None:
         node = Play(known=BOTH)
         channel = node.connect_all(N2)[MEMBERSHIP][0]

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "DeliveryConfig", "IncomingStream", "OutgoingStream", "Verdict"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Delivery(Generic[T]):
+class Delivery(Generic[_T]):
     """All acknowledged delivery of one node, in both directions.
 
     Args:
@@ -68,20 +68,20 @@ class Delivery(Generic[T]):
         self._identity = identity
         self._config = config if config is not None else DeliveryConfig()
         self._next_stream = 1
-        self._lanes: dict[tuple[Atom, Atom, int], OutgoingStream[T]] = {}
+        self._lanes: dict[tuple[Atom, Atom, int], OutgoingStream[_T]] = {}
         self._lane_counts: dict[tuple[Atom, Atom], int] = {}
-        self._by_key: dict[int, OutgoingStream[T]] = {}
+        self._by_key: dict[int, OutgoingStream[_T]] = {}
         self._runs: dict[Atom, int | None] = {}  # peers met, and which run of our kind each is
-        self._incoming: dict[int, IncomingStream[T]] = {}
+        self._incoming: dict[int, IncomingStream[_T]] = {}
         self._sources: dict[Atom, list[int]] = {}
         self._departed: dict[Atom, None] = {}  # sources that have left, in order
-        self._due: dict[int, IncomingStream[T]] = {}
+        self._due: dict[int, IncomingStream[_T]] = {}
         self.undelivered: dict[tuple[Atom, Atom], int] = {}
         self.undelivered_bytes: dict[tuple[Atom, Atom], int] = {}
 
     # --- sending ---
 
-    def outgoing(self, peer: Atom, channel: Atom, lane: int) -> OutgoingStream[T]:
+    def outgoing(self, peer: Atom, channel: Atom, lane: int) -> OutgoingStream[_T]:
         """Return the stream of a lane, a new one at first use. Callers may keep it."""
         key = (peer, channel, lane)
         stream = self._lanes.get(key)
@@ -104,15 +104,15 @@ class Delivery(Generic[T]):
             lanes = self._lane_counts[key] = wanted
         return lanes
 
-    def streams(self) -> Iterator[OutgoingStream[T]]:
+    def streams(self) -> Iterator[OutgoingStream[_T]]:
         """Yield the streams to all peers."""
         yield from self._lanes.values()
 
-    def streams_to(self, peer: Atom) -> list[OutgoingStream[T]]:
+    def streams_to(self, peer: Atom) -> list[OutgoingStream[_T]]:
         """Return the streams to one peer."""
         return [stream for stream in self._lanes.values() if stream.peer == peer]
 
-    def acknowledged(self, number: int, now: int) -> OutgoingStream[T] | None:
+    def acknowledged(self, number: int, now: int) -> OutgoingStream[_T] | None:
         """Note an acknowledgement; return the stream if that made room in it."""
         stream = self._by_key.get(stream_key(number))
         if stream is None or not stream.acknowledge(number, now):
@@ -139,14 +139,14 @@ class Delivery(Generic[T]):
         """Return which run of our kind a peer is, or None if it is none or was not met."""
         return self._runs.get(peer)
 
-    def forget(self, peer: Atom) -> dict[Atom, list[T]]:
+    def forget(self, peer: Atom) -> dict[Atom, list[_T]]:
         """Drop what waits for a peer that has left, and return it by channel.
 
         What came of the peer is remembered: should it come back in the same run, it goes on where
         it was, unless room is needed for others.
         """
         self._runs.pop(peer, None)
-        lost: dict[Atom, list[T]] = {}
+        lost: dict[Atom, list[_T]] = {}
         self._lane_counts = {
             key: count for key, count in self._lane_counts.items() if key[0] != peer
         }
@@ -166,7 +166,7 @@ class Delivery(Generic[T]):
 
     # --- receiving ---
 
-    def accept(self, source: Atom, channel: Atom, number: int, payload: T) -> Verdict:
+    def accept(self, source: Atom, channel: Atom, number: int, payload: _T) -> Verdict:
         """Say what becomes of a message of our own kind; see `IncomingStream.accept`.
 
         Ask only for numbers that `identity.is_ours`: what an Erlang node sends is delivered and
@@ -180,7 +180,7 @@ class Delivery(Generic[T]):
             self._due[stream_key(number)] = stream
         return verdict
 
-    def incoming(self, source: Atom, channel: Atom, number: int) -> IncomingStream[T] | None:
+    def incoming(self, source: Atom, channel: Atom, number: int) -> IncomingStream[_T] | None:
         """Return the stream a number belongs to, a new one at its first; None beyond the limit."""
         key = stream_key(number)
         stream = self._incoming.get(key)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeliveryConfig", "IncomingStream", "OutgoingStream", "Verdict"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Verdict(IntEnum):
     """It came too early to be held: drop it without acknowledgement; it will be sent again."""
 
 
-class OutgoingStream(Generic[T]):
+class OutgoingStream(Generic[_T]):
     """What one lane of one channel still owes to a peer.
 
     Attributes:
@@ -124,7 +124,7 @@ class OutgoingStream(Generic[T]):
         # Payloads and sizes of consecutive sequences, from `_first` on. Where each message is
         # acknowledged by itself, some among them are already: those without a time of sending.
         self._first = 1
-        self._payloads: deque[T] = deque()
+        self._payloads: deque[_T] = deque()
         self._sizes: deque[int] = deque()
         self._times: dict[int, int] = {}
         self._progress_at = 0
@@ -145,7 +145,7 @@ class OutgoingStream(Generic[T]):
         """Sequence of the message that is offered next; its number is `base` more."""
         return self._first + len(self._payloads)
 
-    def offer(self, payload: T, size: int, now: int, *, sent: bool = True) -> int:
+    def offer(self, payload: _T, size: int, now: int, *, sent: bool = True) -> int:
         """Take a message and return its number, or 0 if the window is used up.
 
         Args:
@@ -158,7 +158,7 @@ class OutgoingStream(Generic[T]):
             return 0
         return self.offer_many((payload,), size, now, sent=sent)
 
-    def offer_many(self, payloads: Sequence[T], size: int, now: int, *, sent: bool = True) -> int:
+    def offer_many(self, payloads: Sequence[_T], size: int, now: int, *, sent: bool = True) -> int:
         """Take several messages, at most as many as there is `room`; return the first one's number.
 
         Args:
@@ -213,13 +213,13 @@ class OutgoingStream(Generic[T]):
         self._progress_at = now
         return count
 
-    def unacknowledged(self) -> Iterator[tuple[int, T]]:
+    def unacknowledged(self) -> Iterator[tuple[int, _T]]:
         """Yield what is unacknowledged with its number, oldest first."""
         for sequence, payload in enumerate(self._payloads, self._first):
             if self.cumulative or sequence in self._times:
                 yield self.base + sequence, payload
 
-    def due(self, now: int) -> list[tuple[int, T]]:
+    def due(self, now: int) -> list[tuple[int, _T]]:
         """Return what must be sent again by now, oldest first, and count it as sent again.
 
         Of a stream among our own kind that is the oldest part, once nothing was acknowledged for an
@@ -236,7 +236,7 @@ class OutgoingStream(Generic[T]):
             chosen = islice(waited, config.retransmit_burst)
         return self._send_again(list(chosen), now)
 
-    def resend(self, now: int) -> list[tuple[int, T]]:
+    def resend(self, now: int) -> list[tuple[int, _T]]:
         """Return what a new connection must carry, oldest first, and count it as sent.
 
         Among our own kind that is all that is unacknowledged: what arrived before is dropped there.
@@ -262,7 +262,7 @@ class OutgoingStream(Generic[T]):
         self.base = base
         self.cumulative = cumulative
 
-    def drop(self) -> list[T]:
+    def drop(self) -> list[_T]:
         """Forget all that is unacknowledged and return it, because its receiver has gone."""
         payloads = [payload for _, payload in self.unacknowledged()]
         self._first += len(self._payloads)
@@ -272,7 +272,7 @@ class OutgoingStream(Generic[T]):
         self.bytes = self.unsent = self.unsent_bytes = 0
         return payloads
 
-    def _send_again(self, chosen: list[int], now: int) -> list[tuple[int, T]]:
+    def _send_again(self, chosen: list[int], now: int) -> list[tuple[int, _T]]:
         """Return the chosen messages, given as offsets from the first, in order."""
         payloads, sizes = self._payloads, self._sizes
         fresh = len(payloads) - self.unsent
@@ -292,7 +292,7 @@ class OutgoingStream(Generic[T]):
         return again
 
 
-class IncomingStream(Generic[T]):
+class IncomingStream(Generic[_T]):
     """What came of one stream of one peer, so that nothing is delivered twice or out of order.
 
     Attributes:
@@ -311,7 +311,7 @@ class IncomingStream(Generic[T]):
         self.base = base
         self.last = 0
         self.duplicates = 0
-        self._held: dict[int, T] = {}
+        self._held: dict[int, _T] = {}
         self._limit = limit
 
     @property
@@ -319,7 +319,7 @@ class IncomingStream(Generic[T]):
         """Messages that came early."""
         return len(self._held)
 
-    def accept(self, number: int, payload: T) -> Verdict:
+    def accept(self, number: int, payload: _T) -> Verdict:
         """Say what becomes of a message. It is kept here only if the answer is `HELD`."""
         sequence = number - self.base
         last = self.last
@@ -337,7 +337,7 @@ class IncomingStream(Generic[T]):
         self._held[sequence] = payload
         return Verdict.HELD
 
-    def released(self) -> Iterator[T]:
+    def released(self) -> Iterator[_T]:
         """Yield the messages held that are in order now. Ask after each `DELIVER`."""
         held = self._held
         while self.last + 1 in held:
