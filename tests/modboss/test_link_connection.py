@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,7 @@ from heliograph.modboss.virtual import (
     VirtualServer,
 )
 from heliograph.testing import capture
-from tests.modboss.links import SHORT, OwnClient, in_loop, make, served
+from tests.modboss.links import LONG, SHORT, OwnClient, in_loop, make, served
 
 pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
@@ -154,6 +158,100 @@ async def test_a_port_that_is_none_is_no_connection(tmp_path: Path) -> None:
     async with Link(Serial(str(tmp_path / "ttyNONE"))) as link:
         with pytest.raises(UnreachableError, match="No such file"):
             await link.connect()
+
+
+@in_loop
+async def test_a_port_that_is_pulled_out_ends_the_connection() -> None:
+    server = VirtualServer(make(), over="rtu")
+    await server.start()
+    with capture("modboss.link.disconnected") as events:
+        async with Link(replace(server.transport, timeout=SHORT)) as link:
+            unit = link.unit()
+            assert await unit.read("holding_register", 1, 1) == [1]
+            await server.stop()
+
+            await events.until("modboss.link.disconnected", metadata={"end": "reset"})
+            with pytest.raises(UnreachableError):
+                await unit.read("holding_register", 1, 1)
+
+
+@in_loop
+async def test_over_udp_nobody_there_is_unreachable_too() -> None:
+    async with VirtualServer(make(), over="udp") as server:
+        transport = replace(server.transport, timeout=LONG)
+    async with Link(transport) as link:
+        with pytest.raises(UnreachableError, match="refused"):
+            await link.unit().read("holding_register", 0, 1)
+
+
+@asynccontextmanager
+async def mute() -> AsyncIterator[tuple[Tls, asyncio.Event]]:
+    """Somebody who takes connections and says nothing; TLS then never begins."""
+    came = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        while await reader.read(100):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield Tls("127.0.0.1", server.sockets[0].getsockname()[1]), came
+
+
+@in_loop
+async def test_connecting_takes_no_longer_than_its_time() -> None:
+    async with mute() as (transport, _), Link(replace(transport, timeout=0.05)) as link:
+        with pytest.raises(UnreachableError, match=r"no connection within 0\.05 s"):
+            await link.connect()
+
+
+@in_loop
+async def test_who_gives_up_connecting_leaves_the_link_usable() -> None:
+    async with mute() as (transport, came), Link(transport) as link:
+        connecting = asyncio.create_task(link.connect())
+        waiting = asyncio.create_task(link.connect())
+        await came.wait()
+        came.clear()
+        connecting.cancel()
+        await came.wait()  # the next in line has its turn
+        waiting.cancel()
+
+        found = await asyncio.gather(connecting, waiting, return_exceptions=True)
+        assert [type(each) for each in found] == [asyncio.CancelledError] * 2
+        assert not link.connected
+
+
+@in_loop
+async def test_a_link_that_is_closed_while_it_connects_stays_closed(
+    certificates: dict[str, Path],
+) -> None:
+    async with served("tls", certificates) as (_, transport):
+        link = Link(transport)
+        connecting = asyncio.create_task(link.connect())
+        await asyncio.sleep(0)
+        await link.close()
+
+        with pytest.raises(LinkClosedError):
+            await connecting
+        assert not link.connected
+
+
+def test_without_pymodbus_one_error_says_what_to_install() -> None:
+    program = (
+        "import asyncio, sys; sys.modules['pymodbus'] = None\n"
+        "from heliograph.modboss import Link, Tcp\n"
+        "asyncio.run(Link(Tcp('127.0.0.1')).connect())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert "ImportError: talking to devices needs pymodbus from 3.16" in done.stderr
+    assert 'pip install "heliograph[modbus]"' in done.stderr
 
 
 @in_loop

@@ -46,7 +46,7 @@ try:
     from pymodbus.transport.serialtransport import create_serial_connection
 except ImportError as exc:
     raise ImportError(
-        "talking to devices needs pymodbus and pyserial; install heliograph[modbus]"
+        'talking to devices needs pymodbus from 3.16, below 4: pip install "heliograph[modbus]"'
     ) from exc
 
 from heliograph.modboss.faults import (
@@ -216,11 +216,13 @@ class PymodbusClient(TransactionManager):
             transport.abort()  # type: ignore[attr-defined]  # all kinds have it
 
     def _fail_closed(self) -> None:
+        self._stop_timer()
         self._fail(LinkLostError(f"{self._where}: the connection was closed on this side"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear from asyncio that the connection has ended."""
         self._ended.set()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def callback_disconnected(self, exc: Exception | None) -> None:
@@ -399,6 +401,11 @@ class PymodbusClient(TransactionManager):
             self._timer = self.loop.call_at(self._deadline, self._look)
         else:
             self._expire()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _expire(self) -> None:
         """Say what it was that did not come in time."""
