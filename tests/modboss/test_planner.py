@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from heliograph.modboss import Schema, read
 from heliograph.modboss.caching import MOST_PLANS
 from heliograph.modboss.options import MaxGap
@@ -54,3 +56,22 @@ def test_plans_are_bounded() -> None:
     for gap in range(MOST_PLANS + 1):
         assert read(schema, "n", lambda *_: 1, max_gap=gap) == 1
     assert len(schema._planner.reads) == 1
+
+
+def test_a_plan_is_light_for_the_garbage_collector() -> None:
+    schema = Schema.from_mappings(
+        "S",
+        [
+            {"name": f"n{at}", "type": "input_register", "address": at, "codec": "uint16"}
+            for at in range(1000)
+        ],
+    )
+    names = tuple(schema.mappings)
+    gc.collect()
+    before = len(gc.get_objects())
+    read(schema, names, lambda _t, _s, count: [0] * count)
+    gc.collect()  # which takes tuples of strings and numbers off its lists
+    gc.collect()
+
+    assert len(schema._planner.read_plan(schema._planner.asked(names), 0).batches) == 8
+    assert len(gc.get_objects()) - before < 100
