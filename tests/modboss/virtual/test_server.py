@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 import ssl
@@ -462,6 +463,17 @@ def test_a_server_comes_back_on_its_port() -> None:
             client.close()
 
     asyncio.run(main())
+
+
+def test_it_may_end_while_connections_are_being_made() -> None:
+    for number in range(20):
+        server = VirtualServer(make())
+        server.start_thread()
+        peers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(number % 4)]
+        server.stop_thread()
+        for peer in peers:
+            peer.close()
+    gc.collect()  # what was left open is warned of now, and warnings are errors
 
 
 def test_it_serves_in_a_thread() -> None:

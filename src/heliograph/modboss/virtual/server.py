@@ -239,15 +239,19 @@ class VirtualServer:
         if server is None:
             return
         self._server = self._served = self._loop = None
-        listening = server.transport
+        served.ended = True
+        listening: Any = server.transport
+        if streams := isinstance(listening, asyncio.AbstractServer):
+            # asyncio may not close what is just being accepted: first, nothing more is.
+            for sock in listening.sockets:
+                asyncio.get_running_loop().remove_reader(sock)
+            await _turns()
         ending = [asyncio.create_task(each.ended()) for each in served.handlers]
         await server.shutdown()
         await asyncio.gather(*ending)
-        if isinstance(listening, asyncio.Server):
+        if streams:
             await listening.wait_closed()
-        # What closes does so in the next turns of the loop.
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await _turns()
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -328,6 +332,12 @@ class VirtualServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop_thread()
+
+
+async def _turns() -> None:
+    """Let the loop finish what opens and closes; each takes up to three of its turns."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _serial(framing: Framing) -> Literal["rtu", "ascii"]:

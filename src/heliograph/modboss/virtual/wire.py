@@ -82,6 +82,8 @@ class Served:
         self.serial = network == "serial"
         self.connected = network == "tcp"
         self.handlers: set[_Handler] = set()
+        self.ended = False
+        """Whether connections are taken no more, those included that are being made."""
 
     def drop(self) -> None:
         """Reset all connections."""
@@ -237,6 +239,12 @@ class _Handler(ServerRequestHandler):
                 break
             used += step
         return used
+
+    def connection_made(self, transport: Any) -> None:
+        """Serve, unless the server has ended meanwhile."""
+        super().connection_made(transport)
+        if self._served.ended:
+            transport.abort()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Take what came; asyncio and pymodbus call it for streams, too."""
