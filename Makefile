@@ -19,6 +19,9 @@ FULLY_COVERED := \
     $(foreach part,definition errors fields files mapping schema,src/heliograph/modboss/$(part).py) \
     $(foreach part,caching calls decoding operations options plan planner reading refusals retrying splitting writing,\
         src/heliograph/modboss/$(part).py) \
+    $(foreach part,config connection core delivery effects identity inputs membership mesh peers remote streams,\
+        src/heliograph/partisan/protocol/$(part).py) \
+    $(foreach part,network schedules,src/heliograph/partisan/simulator/$(part).py) \
     src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.

@@ -170,9 +170,26 @@ class TestTowardsErlang:
         early, late = lane.offer("a", 10, 0), lane.offer("b", 10, 5)
 
         assert lane.due(SECOND) == [(early, "a")]
+        assert lane.acknowledge(early, SECOND) == 1
+        assert lane.due(SECOND + 4) == []
         assert lane.due(SECOND + 5) == [(late, "b")]
-        assert lane.due(2 * SECOND) == [(early, "a")]
-        assert lane.retransmitted == 3
+        assert lane.retransmitted == 2
+
+    def test_the_interval_doubles_while_the_peer_is_silent(self) -> None:
+        lane = stream(cumulative=False)
+        number = lane.offer("a", 10, 0)
+        waits: list[int] = []
+        now = sent = 0
+        while len(waits) < 6:
+            now += SECOND
+            if lane.due(now):
+                waits.append((now - sent) // SECOND)
+                sent = now
+
+        assert waits == [1, 2, 4, 8, 8, 8]
+        other = lane.offer("b", 10, now)
+        lane.acknowledge(number, now)
+        assert lane.due(now + SECOND) == [(other, "b")]
 
     def test_a_new_connection_carries_only_what_was_never_sent(self) -> None:
         lane = stream(cumulative=False)

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["DeliveryConfig", "IncomingStream", "OutgoingStream", "Verdict"]
 
 _T = TypeVar("_T")
+
+_MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class DeliveryConfig:
     """Bytes of unacknowledged messages that a stream keeps; our choice."""
     retransmit_interval: int = 1_000_000_000
     """How long to wait for an acknowledgement; `retransmit_interval` of the original, 1000 ms."""
+    retransmit_limit: int = 8_000_000_000
+    """Longest such wait while a peer is silent; our choice: the original never waits longer."""
     retransmit_burst: int = 256
     """Messages of one stream sent again at a time; our choice: the original sends all of them."""
     held_messages: int = 16_384
@@ -80,6 +84,7 @@ class OutgoingStream(Generic[_T]):
         "_first",
         "_payloads",
         "_progress_at",
+        "_silence",
         "_sizes",
         "_times",
         "accepted",
@@ -128,6 +133,7 @@ class OutgoingStream(Generic[_T]):
         self._sizes: deque[int] = deque()
         self._times: dict[int, int] = {}
         self._progress_at = 0
+        self._silence = 0  # how often something was sent again since the last acknowledgement
 
     def __len__(self) -> int:
         """Messages unacknowledged."""
@@ -211,6 +217,7 @@ class OutgoingStream(Generic[_T]):
         self.delivered += count
         self.delivered_bytes += size
         self._progress_at = now
+        self._silence = 0
         return count
 
     def unacknowledged(self) -> Iterator[tuple[int, _T]]:
@@ -223,10 +230,12 @@ class OutgoingStream(Generic[_T]):
         """Return what must be sent again by now, oldest first, and count it as sent again.
 
         Of a stream among our own kind that is the oldest part, once nothing was acknowledged for an
-        interval; to an Erlang node each message that waited an interval for itself.
+        interval; to an Erlang node each message that waited an interval for itself. The interval
+        doubles, up to a limit, as long as nothing at all is acknowledged.
         """
         config = self._config
-        since = now - config.retransmit_interval
+        interval = config.retransmit_interval << min(self._silence, _MOST_DOUBLINGS)
+        since = now - min(interval, max(config.retransmit_limit, config.retransmit_interval))
         if self.cumulative:
             if self._progress_at > since:
                 return []
@@ -234,7 +243,9 @@ class OutgoingStream(Generic[_T]):
         else:
             waited = (at - self._first for at, time in self._times.items() if time <= since)
             chosen = islice(waited, config.retransmit_burst)
-        return self._send_again(list(chosen), now)
+        again = self._send_again(list(chosen), now)
+        self._silence += bool(again)
+        return again
 
     def resend(self, now: int) -> list[tuple[int, _T]]:
         """Return what a new connection must carry, oldest first, and count it as sent.
