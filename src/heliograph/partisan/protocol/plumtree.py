@@ -191,6 +191,7 @@ class Plumtree:
         "_awake",
         "_expected",
         "_grafted",
+        "_longest",
         "_random",
         "_trees",
         "_ways",
@@ -220,6 +221,7 @@ class Plumtree:
         self._ways: dict[tuple[Atom, Any], _Way] = {}
         self._grafted: dict[tuple[Atom, Any], tuple[Atom, int]] = {}  # from whom, until when
         self._expected: dict[tuple[Atom, Any], Atom] = {}  # sent again though known, by whom
+        self._longest = 0  # the most hops that any message has come here by
         self._awake = False
 
     # --- what can be asked ---
@@ -360,23 +362,25 @@ class Plumtree:
         return []
 
     def _i_have(self, message: IHave, now: int) -> list[Push | Wake]:
-        module, sender = message.module, message.sender
+        module, sender, message_id = message.module, message.sender, message.id
         handler = self.handlers.get(module)
         if handler is None:  # so that it is not announced for ever
             self.statistics.unknown += 1
-            return [Push((sender,), self._ignore(message), UNDEFINED)]
-        key = (module, key_of(message.id))
+            return [Push((sender,), _ignored(message, self.name), UNDEFINED)]
         try:
-            known = handler.is_stale(message.id)
+            known = handler.is_stale(message_id)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the tree goes on
             self.statistics.failed += 1
             known = True
         if known:
-            effects: list[Push | Wake] = [Push((sender,), self._ignore(message), handler.channel)]
-            way, threshold = self._ways.get(key), self.config.threshold
-            if way is not None and threshold is not None and way.round - message.round >= threshold:
-                self._optimize(key, way.sender, message, handler.channel, effects)
+            effects: list[Push | Wake] = [
+                Push((sender,), _ignored(message, self.name), handler.channel)
+            ]
+            threshold = self.config.threshold
+            if threshold is not None and message.round + threshold <= self._longest:
+                self._optimize(message, threshold, handler.channel, effects)
             return effects
+        key = (module, key_of(message_id))
         pending = self._grafted.get(key)
         if pending is not None and now < pending[1] and pending[0] in self.neighbors:
             return []  # it will be announced again, should the other one fail
@@ -390,16 +394,15 @@ class Plumtree:
         return Push((message.sender,), graft, channel)
 
     def _optimize(
-        self,
-        key: tuple[Atom, Any],
-        parent: Atom | None,
-        message: IHave,
-        channel: Atom,
-        effects: list[Push | Wake],
+        self, message: IHave, threshold: int, channel: Atom, effects: list[Push | Wake]
     ) -> None:
-        """Take the announced way for the one the message came by, which is much longer."""
-        tree = self._tree(message.root)
-        if parent is None or parent not in tree.eager or message.sender not in tree.lazy:
+        """Take the announced way for the one the message came by, if that is much longer."""
+        key = (message.module, key_of(message.id))
+        way = self._ways.get(key)
+        if way is None or way.sender is None or way.round - message.round < threshold:
+            return
+        tree, parent = self._tree(message.root), way.sender
+        if parent not in tree.eager or message.sender not in tree.lazy:
             return
         self.statistics.optimizations += 1
         self.statistics.prunes += 1
@@ -427,9 +430,6 @@ class Plumtree:
         self._make_eager(root, sender)
         again = Broadcast(message.id, payload, module, message.round, root, self.name)
         return [Push((sender,), again, handler.channel)]
-
-    def _ignore(self, message: IHave) -> IgnoredIHave:
-        return IgnoredIHave(message.id, message.module, message.round, message.root, self.name)
 
     # --- announcements ---
 
@@ -503,6 +503,7 @@ class Plumtree:
             tree.make_lazy(peer)
 
     def _remember(self, key: tuple[Atom, Any], way: _Way) -> None:
+        self._longest = max(self._longest, way.round)
         _put(self._ways, key, way, self.config.memory)
 
 
@@ -517,6 +518,10 @@ _RECEIVE: Final[dict[type, Callable[[Plumtree, Any, int], list[Push | Wake]]]] =
 
 def _without(peers: tuple[Atom, ...], peer: Atom) -> tuple[Atom, ...]:
     return tuple([each for each in peers if each != peer]) if peer in peers else peers
+
+
+def _ignored(message: IHave, name: Atom) -> IgnoredIHave:
+    return IgnoredIHave(message.id, message.module, message.round, message.root, name)
 
 
 def _put(remembered: dict[Any, Any], key: Any, value: Any, limit: int) -> None:

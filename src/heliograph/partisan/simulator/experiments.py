@@ -7,6 +7,7 @@ new nodes that have the views it led to, and with chance of its own.
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -228,6 +229,7 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
     built = _build(scenario, _chance(scenario, "build"), progress)
     views, events = _views(built), built.events
     del built
+    gc.collect()
     rows = []
     for done, level in enumerate(scenario.levels):
         progress("levels", done, len(scenario.levels))
@@ -260,6 +262,8 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
             )
         )
         events += cluster.events
+        del cluster
+        gc.collect()  # nodes know themselves in many ways; a level's are given back before the next
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = (
         "failed_percent",
@@ -281,6 +285,7 @@ def _healing(scenario: Scenario, progress: Progress) -> Result:
     built = _build(scenario, _chance(scenario, "build"), progress)
     views, events = _views(built), built.events
     del built
+    gc.collect()
     rows = []
     for done, level in enumerate(scenario.levels):
         progress("levels", done, len(scenario.levels))
@@ -301,6 +306,8 @@ def _healing(scenario: Scenario, progress: Progress) -> Result:
                 break
         rows.append((level, len(cluster.living), healed, " ".join(map(str, reached))))
         events += cluster.events
+        del cluster
+        gc.collect()  # nodes know themselves in many ways; a level's are given back before the next
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = ("failed_percent", "living", "cycles", "reliability_by_cycle")
     return Result(scenario, columns, tuple(rows), events)

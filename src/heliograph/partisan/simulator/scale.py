@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from heliograph.partisan.protocol.broadcasting import BroadcastHandler
@@ -46,8 +46,28 @@ MILLISECOND: Final = 1_000_000
 MODULE: Final = Atom("simulated")
 """The handler's name on the wire."""
 _PAYLOAD: Final = b"x" * 100
-_TREE: Final = frozenset({Broadcast, Prune, IHave, IgnoredIHave, Graft})
 _RING: Final = 1 << 11  # ticks that lie in the ring: more than a lazy tick
+
+
+def _size(message: Message) -> int:
+    """Return how many bytes a message is on the wire, its length prefix included."""
+    return 4 + len(encode(message.term()))
+
+
+def _tree_sizes() -> dict[type, int]:
+    name, number = Atom("n00000@10.0.0.0"), 1_000
+    messages = (
+        Broadcast(number, _PAYLOAD, MODULE, 10, name, name),
+        Prune(name, name),
+        IHave(number, MODULE, 10, name, name),
+        IgnoredIHave(number, MODULE, 10, name, name),
+        Graft(number, MODULE, 10, name, name),
+    )
+    return {type(message): _size(message) for message in messages}
+
+
+_TREE: Final = _tree_sizes()
+"""The messages of the trees, with their sizes."""
 
 Detection: TypeAlias = Literal["send", "reset"]
 
@@ -204,14 +224,6 @@ class Node:
         self.alive = True
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Messages and bytes sent, by what they are."""
-
-    messages: dict[str, int] = field(default_factory=dict)
-    bytes: dict[str, int] = field(default_factory=dict)
-
-
 class Cluster:
     """Simulated nodes and what is on its way between them.
 
@@ -244,7 +256,6 @@ class Cluster:
         self.events = 0
         self.broadcasts = 0
         self.exchanged = exchanged
-        self.traffic = Traffic()
         self._latency = latency
         self._detection = detection
         self._keep_alive = keep_alive
@@ -254,6 +265,7 @@ class Cluster:
         self._spread = Spread(-1, 0)
         self._round = 0
         self._sizes: dict[tuple[type, int], int] = {}
+        self._tree_sent: dict[type, int] = dict.fromkeys(_TREE, 0)
         self._sent: dict[tuple[type, int], int] = {}
 
     # --- nodes ---
@@ -329,20 +341,20 @@ class Cluster:
         """
         spread = self._spread = Spread(self.broadcasts, living, reached=1)
         self.broadcasts += 1
-        before = dict(self._sent)
+        before = dict(self._tree_sent)
         now = self.now * MILLISECOND
         self._push(sender, sender.tree.broadcast(MODULE, spread.id, now))
         if interval is None:
             self.settle()
         else:
             self.run(interval)
-        for (kind, length), count in self._sent.items():
-            more = count - before.get((kind, length), 0)
+        for kind, count in self._tree_sent.items():
+            more = count - before[kind]
             if kind is Broadcast:
                 spread.payloads += more
-            elif kind in _TREE:
+            else:
                 spread.control += more
-                spread.control_bytes += more * self._sizes[kind, length]
+                spread.control_bytes += more * _TREE[kind]
         return spread
 
     def delivered(self, message_id: int) -> None:
@@ -368,15 +380,19 @@ class Cluster:
     def step(self) -> None:
         """Let everything happen that is due in the next tick."""
         self.now += 1
-        bucket = self._ring[self.now & (_RING - 1)]
+        mask = _RING - 1
+        bucket = self._ring[self.now & mask]
         if self._far and self.now in self._far:
             bucket.extend(self._far.pop(self.now))
         if not bucket:
             return
-        self._ring[self.now & (_RING - 1)] = []
-        self._pending -= len(bucket)
+        self._ring[self.now & mask] = []
         now = self.now * MILLISECOND
-        events = 0
+        sent, push = self._tree_sent, self._push
+        shortest, longest = self._latency
+        # Where all messages take as long, what is sent now is due in one and the same tick.
+        due = self._ring[self.now + shortest & mask].append if shortest == longest else None
+        pending, events = -len(bucket), 0
         for to, sender, message in bucket:
             if message is None:
                 self._due(to, sender, now)
@@ -384,25 +400,34 @@ class Cluster:
                 continue
             events += len(to)
             kind = type(message)
-            if kind in _TREE:
-                if kind is Broadcast:
-                    self._round = message.round
-                for name in to:
-                    node = name.node
-                    if not node.alive:
-                        self._lose(sender.node, name)
-                        continue
-                    effects = node.tree.received(sender, message, now)
-                    if effects:
-                        self._push(node, effects)
-            else:
-                for name in to:
-                    node = name.node
-                    if node.alive:
-                        self._overlay(node, node.overlay.received(sender, message, now))
+            if kind not in _TREE:
+                self._hear(to, sender, message, now)
+                continue
+            if kind is Broadcast:
+                self._round = message.round
+            for name in to:
+                node = name.node
+                if not node.alive:
+                    self._lose(sender.node, name)
+                    continue
+                for effect in node.tree.received(sender, message, now):
+                    if due is not None and type(effect) is Push:
+                        onward, answer, _ = effect
+                        sent[type(answer)] += len(onward)
+                        due((onward, name, answer))
+                        pending += 1
                     else:
-                        self._lose(sender.node, name)
+                        push(node, (effect,))
+        self._pending += pending
         self.events += events
+
+    def _hear(self, to: Sequence[Name], sender: Name, message: Message, now: int) -> None:
+        for name in to:
+            node = name.node
+            if node.alive:
+                self._overlay(node, node.overlay.received(sender, message, now))
+            else:
+                self._lose(sender.node, name)
 
     def _due(self, node: Node, lost: Atom | None, now: int) -> None:
         if not node.alive:
@@ -414,10 +439,11 @@ class Cluster:
 
     # --- what nodes want done ---
 
-    def _push(self, node: Node, effects: list[Push | Wake]) -> None:
+    def _push(self, node: Node, effects: Iterable[Push | Wake]) -> None:
         for effect in effects:
             if isinstance(effect, Push):
-                self._send(node.name, effect.to, effect.message, 0)
+                self._tree_sent[type(effect.message)] += len(effect.to)
+                self._post(node.name, effect.to, effect.message)
             else:
                 self._schedule(-(-effect.at // MILLISECOND), (node, None, None))
 
@@ -442,7 +468,10 @@ class Cluster:
             self._sent[kind] += len(to)
         else:
             self._sent[kind] = len(to)
-            self._sizes[kind] = 4 + len(encode(message.term()))
+            self._sizes[kind] = _size(message)
+        self._post(sender, to, message)
+
+    def _post(self, sender: Atom, to: tuple[Atom, ...], message: Message) -> None:
         shortest, longest = self._latency
         if shortest == longest:
             self._ring[self.now + shortest & (_RING - 1)].append((to, sender, message))
@@ -475,6 +504,8 @@ class Cluster:
     def sent(self) -> dict[str, tuple[int, int]]:
         """Return messages and bytes sent so far, by the kind of message, in order of the names."""
         totals: dict[str, tuple[int, int]] = {}
+        for kind, count in self._tree_sent.items():
+            totals[kind.__name__] = (count, count * _TREE[kind])
         for (kind, length), count in self._sent.items():
             messages, size = totals.get(kind.__name__, (0, 0))
             more = count * self._sizes[kind, length]

@@ -82,7 +82,7 @@ class Scenario:
     """For `degree`: how many seeds, from `seed` on."""
     settle: int = 50
     """Membership cycles after joining; the paper's."""
-    warm_up: int = 10
+    warm_up: int = 5
     """Broadcasts before anything is measured or fails."""
     broadcasts: int = 100
     """Broadcasts measured, at each level."""

@@ -28,7 +28,8 @@ through are tried again now and then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.interface import (
@@ -62,7 +63,7 @@ from heliograph.partisan.wire.messages import (
 from heliograph.partisan.wire.terms import term_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from random import Random
 
     from heliograph.partisan.protocol.overlay.interface import Effect, Input
@@ -152,20 +153,6 @@ class HyParView(Overlay):
         self._told: tuple[NodeSpec, ...] = ()  # what the last shuffle told
         xbot = self.config.xbot
         self._xbot = None if xbot is None or distance is None else XBot(self, xbot, distance)
-        self._handlers: dict[type, Callable[..., list[Effect]]] = {
-            Join: self._joined,
-            ForwardJoin: self._forwarded,
-            Neighbor: self._made_neighbor,
-            NeighborRequest: self._asked,
-            NeighborAccepted: self._accepted,
-            NeighborRejected: self._rejected,
-            NeighborRejectedPlainly: self._rejected,
-            Disconnect: self._disconnected,
-            Shuffle: self._shuffled,
-            ShuffleReply: self._answered,
-        }
-        if self._xbot is not None:
-            self._handlers |= self._xbot.handlers
 
     def state(self) -> Term:
         """Return what whoever connects is told: `{state, Active, Epoch}`."""
@@ -192,8 +179,8 @@ class HyParView(Overlay):
 
     def received(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
         """Take a message: what `handle` does with `Received`."""
-        handler = self._handlers.get(type(message))
-        if handler is None:
+        handler = _HANDLERS.get(type(message))
+        if handler is None and (self._xbot is None or type(message) not in SPEAKERS):
             self.statistics.malformed += 1
             return []
         if peer is not None:
@@ -203,7 +190,10 @@ class HyParView(Overlay):
                 return []
         if self.left:
             return self._decline(message)
-        return handler(message, now)
+        if handler is None:
+            assert self._xbot is not None
+            return self._xbot.handlers[type(message)](message, now)
+        return handler(self, message, now)
 
     # --- starting, joining, leaving ---
 
@@ -639,6 +629,20 @@ class HyParView(Overlay):
             return True
         self.statistics.malformed += 1
         return False
+
+
+_HANDLERS: Final[dict[type, Callable[[HyParView, Any, int], list[Effect]]]] = {
+    Join: HyParView._joined,
+    ForwardJoin: HyParView._forwarded,
+    Neighbor: HyParView._made_neighbor,
+    NeighborRequest: HyParView._asked,
+    NeighborAccepted: HyParView._accepted,
+    NeighborRejected: HyParView._rejected,
+    NeighborRejectedPlainly: HyParView._rejected,
+    Disconnect: HyParView._disconnected,
+    Shuffle: HyParView._shuffled,
+    ShuffleReply: HyParView._answered,
+}
 
 
 def _keep(remembered: dict[Atom, Kept], name: Atom, kept: Kept, limit: int) -> None:
