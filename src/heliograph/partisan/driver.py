@@ -526,7 +526,7 @@ class Driver:
         """A peer announces more than is allowed: it is of another protocol, or means no good."""
         self._fail(link, f"a frame of {size} bytes is announced; {self.max_frame} are allowed")
 
-    def link_writes(self, link: Link, parts: Sequence[bytes]) -> None:
+    def link_writes(self, link: Link, parts: Sequence[bytes | memoryview]) -> None:
         """Frames are written, and somebody listens to that."""
         self._teller.written(link, b"".join(parts))
 

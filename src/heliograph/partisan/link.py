@@ -42,8 +42,8 @@ WRITE_SIZE: Final = 65_536
 """Bytes that are written at once."""
 LARGE: Final = 16_384
 """From this size on writing a message's parts one by one costs less than putting them together."""
-_STEP: Final = 262_144
-"""Bytes of a large frame that are read at once; more would hold up the other links."""
+_STEP: Final = 131_072
+"""Bytes of a large frame that are read or written at once; more would hold up other links."""
 
 _length: Final = Struct(">I").unpack_from
 
@@ -93,7 +93,7 @@ class LinkOwner(Protocol):
     def link_oversized(self, link: Link, size: int) -> None:
         """The peer announces a frame larger than `max_frame`."""
 
-    def link_writes(self, link: Link, parts: Sequence[bytes]) -> None:
+    def link_writes(self, link: Link, parts: Sequence[bytes | memoryview]) -> None:
         """These frames are written now; only called if somebody listens to that."""
 
 
@@ -126,6 +126,7 @@ class Link(asyncio.BufferedProtocol):
         "_out",
         "_reading",
         "_room",
+        "_told",
         "_turn_over",
         "_with_large",
         "channel",
@@ -168,7 +169,8 @@ class Link(asyncio.BufferedProtocol):
         self.patterns: tuple[Pattern, ...] = ()
         self.run: RunPattern | None = None
         self.early: list[tuple[Term, Term]] | None = None
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
+        self._told = 0
         self._lanes: list[Lane] = []
         self._with_large = False
         self._newest: int | None = None
@@ -301,20 +303,50 @@ class Link(asyncio.BufferedProtocol):
         if self._lanes:
             self.settle()
         out = self._out
-        self.unsent = 0
         if not out:
+            self.unsent = 0
             return
         self._newest = None
         if SOCKET_SEND.handlers or SOCKET_TAG_MSG.handlers:
-            self.owner.link_writes(self, out)
-        if self._with_large:
-            self._with_large = False
-            self._out = []
-            self.transport.writelines(out)
+            self.owner.link_writes(self, out[self._told :])
+        if self._with_large and self.unsent > _STEP:
+            self._write_step()
         else:
-            data = b"".join(out) if len(out) > 1 else out[0]
-            out.clear()
-            self.transport.write(data)
+            self.unsent = self._told = 0
+            if self._with_large:
+                self._with_large = False
+                self._out = []
+                self.transport.writelines(out)
+            else:
+                data = b"".join(out) if len(out) > 1 else out[0]
+                out.clear()
+                self.transport.write(data)
+        if self._room and not self.full:
+            self._let_senders_go()
+
+    def _write_step(self) -> None:
+        """Hand a part to the transport, the rest in the loop's next turn."""
+        out = self._out
+        room = _STEP
+        whole = 0
+        parts: list[bytes | memoryview] = []
+        for part in out:
+            if len(part) > room:
+                break
+            parts.append(part)
+            room -= len(part)
+            whole += 1
+        del out[:whole]
+        if room:
+            rest = memoryview(out[0])
+            parts.append(rest[:room])
+            out[0] = rest[room:]
+        self._told = len(out)
+        self.unsent -= _STEP
+        self.transport.writelines(parts)
+        if not self._flush_due:
+            self._flush_due = True
+            self.owner.call_soon(self._flush_soon)
 
     def _flush_soon(self) -> None:
         self._flush_due = False
@@ -322,8 +354,8 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def full(self) -> bool:
-        """Whether senders should wait: the transport has enough, and so has the link."""
-        return self.paused and self.unsent >= self.owner.max_unsent
+        """Whether senders should wait: more is to be written than may be."""
+        return self.unsent >= self.owner.max_unsent
 
     async def room(self) -> None:
         """Wait until the link is no longer full, or closed."""

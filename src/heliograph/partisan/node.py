@@ -472,7 +472,7 @@ class Node:
         link = route.only if partition_key is None else None
         if link is None:
             link = route.pick(partition_key)
-        if link.paused and link.full:
+        if link.unsent >= self.limits.unsent:
             await link.room()
         try:
             head = self._plain[name][len(message)]
