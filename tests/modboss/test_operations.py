@@ -11,9 +11,9 @@ import gc
 import warnings
 from array import array
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import trio
@@ -208,6 +208,22 @@ def test_another_number_of_values_raises_and_is_not_retried(reply: Any, received
         "read.exception",
     ]
     assert captured[2].metadata["result"] == Ok(reply)
+
+
+@pytest.mark.parametrize("listening", [False, True])
+@pytest.mark.parametrize("on_refusal", ["raise", "split"])
+def test_a_read_function_may_fill_the_same_list_again(
+    listening: bool, on_refusal: Literal["raise", "split"]
+) -> None:
+    buffer = [0]
+
+    def read_func(_type: ObjectType, start: int, _count: int) -> list[int]:
+        buffer[0] = start
+        return buffer
+
+    with capture() if listening else nullcontext():
+        values = read(Boiler, ["limit", "power"], read_func, on_refusal=on_refusal)
+    assert values == {"limit": 2, "power": 0}
 
 
 def test_values_beyond_16_bits_are_left_to_the_codec() -> None:

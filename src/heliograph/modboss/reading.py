@@ -109,6 +109,8 @@ def reading(
         replies: list[list[Any]] = []
         refused: dict[str, object] = {}
         taken = plan
+        # A read function may fill the same list again and again; alone it is used up at once.
+        several = len(plan.batches) > 1
         try:
             if calls is None:
                 for batch in plan.batches:
@@ -119,12 +121,13 @@ def reading(
                         reply = yield from again.make(batch, batch.address_count, reply)
                     if type(reply) is not list or len(reply) != batch.address_count:
                         reply = _checked(batch, reply)
-                    replies.append(reply)
+                    replies.append(reply.copy() if several else reply)
             elif on_refusal == "raise":
                 for batch in plan.batches:
                     calls.batches += 1
                     reply = yield from calls.make(batch, batch.address_count)
-                    replies.append(_checked(batch, reply))
+                    found = _checked(batch, reply)
+                    replies.append(found.copy() if several else found)
             else:
                 memory = Refusals() if refusals is None else refusals
                 plan, refused = _around(memory, planner, plan, key, gaps)
@@ -292,7 +295,7 @@ def _divided(
     replies: list[list[Any]] = []
 
     def take(batch: Batch, reply: Any) -> None:
-        replies.append(_checked(batch, reply))
+        replies.append(_checked(batch, reply).copy())
 
     splitter = Splitter(calls, "read", lambda batch: batch.address_count, take)
     yield from splitter.run(plan.batches, memory)
