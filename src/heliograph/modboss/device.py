@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypedDict, overload
 
 from heliograph.modboss import operations
 from heliograph.modboss.errors import (
@@ -40,12 +40,14 @@ from heliograph.modboss.faults import (
 from heliograph.modboss.fields import Field
 from heliograph.modboss.link import Link
 from heliograph.modboss.loop_thread import run
+from heliograph.modboss.operations import DecodedOptions, ReadOptions
 from heliograph.modboss.refusals import Refusals
 from heliograph.modboss.retrying import RetryPolicy
 from heliograph.spans import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from typing import Unpack
 
     from typing_extensions import TypeVar
 
@@ -63,6 +65,29 @@ else:
     S = TypeVar("S")
 
 __all__ = ["DEFAULT_RETRY", "AsyncDevice", "Device", "VerifyError", "is_transient"]
+
+
+class DecodedReadOptions(DecodedOptions, total=False):
+    """Options of reads that do not change what is returned."""
+
+    on_refusal: OnRefusal
+
+
+class DeviceReadOptions(ReadOptions, total=False):
+    """Options of reads by a device, in place of its own."""
+
+    on_refusal: OnRefusal
+
+
+class DeviceWriteOptions(TypedDict, total=False):
+    """Options of writes by a device, in place of its own."""
+
+    max_attempts: int
+    context: Mapping[str, Any]
+    retry: RetryPolicy | None
+    on_refusal: OnRefusal
+    refusals: Refusals | None
+
 
 _PASSING: Final = (AcknowledgedError, DeviceBusyError, GatewayPathError, GatewayTargetError)
 
@@ -159,7 +184,7 @@ class _Described(Generic[S]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.schema.schema_name}>"
 
-    def _with(self, usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    def _with(self, usual: dict[str, Any], given: Any) -> dict[str, Any]:
         """Put the options of a call in place of the device's own."""
         if not given:
             return usual
@@ -249,19 +274,23 @@ class AsyncDevice(_Described[S]):
     """
 
     @overload
-    def read(self, names: Field[T], **options: Any) -> Coroutine[Any, Any, T]: ...
+    def read(
+        self, names: Field[T], **options: Unpack[DecodedReadOptions]
+    ) -> Coroutine[Any, Any, T]: ...
     @overload
     def read(
-        self, names: Literal["all"] = ..., **options: Any
+        self, names: Literal["all"] = ..., **options: Unpack[DeviceReadOptions]
     ) -> Coroutine[Any, Any, dict[str, Any]]: ...
     @overload
-    def read(self, names: str, **options: Any) -> Coroutine[Any, Any, Any]: ...
+    def read(
+        self, names: Name, **options: Unpack[DeviceReadOptions]
+    ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def read(
-        self, names: Iterable[Name], **options: Any
+        self, names: Iterable[Name], **options: Unpack[DeviceReadOptions]
     ) -> Coroutine[Any, Any, dict[str, Any]]: ...
     def read(
-        self, names: Name | Iterable[Name] = "all", **options: Any
+        self, names: Name | Iterable[Name] = "all", **options: Unpack[DeviceReadOptions]
     ) -> Coroutine[Any, Any, Any]:
         """Read mappings by name.
 
@@ -285,7 +314,7 @@ class AsyncDevice(_Described[S]):
         )
 
     def reading(
-        self, names: Name | Iterable[Name] = "all", **options: Any
+        self, names: Name | Iterable[Name] = "all", **options: Unpack[DeviceReadOptions]
     ) -> Callable[[], Coroutine[Any, Any, Any]]:
         """Prepare a read that is made again and again.
 
@@ -298,10 +327,12 @@ class AsyncDevice(_Described[S]):
         """
         if not isinstance(names, str | Field):
             names = tuple(names)
-        options = self._with(self._read_options, options)
-        return partial(operations.aread, self.schema, names, self.unit.read, **options)
+        chosen = self._with(self._read_options, options)
+        return partial(operations.aread, self.schema, names, self.unit.read, **chosen)
 
-    async def record(self, names: Name | Iterable[Name] = "all", **options: Any) -> S:
+    async def record(
+        self, names: Name | Iterable[Name] = "all", **options: Unpack[DeviceReadOptions]
+    ) -> S:
         """Read mappings and give them as a record of the schema, with typed attributes.
 
         Args:
@@ -315,7 +346,7 @@ class AsyncDevice(_Described[S]):
         values: Values,
         *,
         verify: bool = False,
-        **options: Any,
+        **options: Unpack[DeviceWriteOptions],
     ) -> None:
         """Write values by mapping name.
 
@@ -328,15 +359,15 @@ class AsyncDevice(_Described[S]):
             VerifyError: The device holds something else.
             ModbossError: As of `heliograph.modboss.write`.
         """
-        options = self._with(self._options, options)
+        chosen = self._with(self._options, options)
         if not verify:
-            await operations.awrite(self.schema, values, self.unit.write, **options)
+            await operations.awrite(self.schema, values, self.unit.write, **chosen)
             return
         values = _pairs(values)
-        wanted = self._wanted(values, options["context"])
-        await operations.awrite(self.schema, values, self.unit.write, **options)
+        wanted = self._wanted(values, chosen["context"])
+        await operations.awrite(self.schema, values, self.unit.write, **chosen)
         found = await operations.aread(
-            self.schema, list(wanted), self.unit.read, decode=False, **options
+            self.schema, list(wanted), self.unit.read, decode=False, **chosen
         )
         self._compare(wanted, found)
 
@@ -381,20 +412,28 @@ class Device(_Described[S]):
     """
 
     @overload
-    def read(self, names: Field[T], **options: Any) -> T: ...
+    def read(self, names: Field[T], **options: Unpack[DecodedReadOptions]) -> T: ...
     @overload
-    def read(self, names: Literal["all"] = ..., **options: Any) -> dict[str, Any]: ...
+    def read(
+        self, names: Literal["all"] = ..., **options: Unpack[DeviceReadOptions]
+    ) -> dict[str, Any]: ...
     @overload
-    def read(self, names: str, **options: Any) -> Any: ...
+    def read(self, names: Name, **options: Unpack[DeviceReadOptions]) -> Any: ...
     @overload
-    def read(self, names: Iterable[Name], **options: Any) -> dict[str, Any]: ...
-    def read(self, names: Name | Iterable[Name] = "all", **options: Any) -> Any:
+    def read(
+        self, names: Iterable[Name], **options: Unpack[DeviceReadOptions]
+    ) -> dict[str, Any]: ...
+    def read(
+        self, names: Name | Iterable[Name] = "all", **options: Unpack[DeviceReadOptions]
+    ) -> Any:
         """Do what `AsyncDevice.read` does."""
         return operations.read(
             self.schema, names, self._read_block, **self._with(self._read_options, options)
         )
 
-    def record(self, names: Name | Iterable[Name] = "all", **options: Any) -> S:
+    def record(
+        self, names: Name | Iterable[Name] = "all", **options: Unpack[DeviceReadOptions]
+    ) -> S:
         """Do what `AsyncDevice.record` does."""
         return self.schema.record(self.read(_several(names), **options))
 
@@ -403,19 +442,17 @@ class Device(_Described[S]):
         values: Values,
         *,
         verify: bool = False,
-        **options: Any,
+        **options: Unpack[DeviceWriteOptions],
     ) -> None:
         """Do what `AsyncDevice.write` does."""
-        options = self._with(self._options, options)
+        chosen = self._with(self._options, options)
         if not verify:
-            operations.write(self.schema, values, self._write_block, **options)
+            operations.write(self.schema, values, self._write_block, **chosen)
             return
         values = _pairs(values)
-        wanted = self._wanted(values, options["context"])
-        operations.write(self.schema, values, self._write_block, **options)
-        found = operations.read(
-            self.schema, list(wanted), self._read_block, decode=False, **options
-        )
+        wanted = self._wanted(values, chosen["context"])
+        operations.write(self.schema, values, self._write_block, **chosen)
+        found = operations.read(self.schema, list(wanted), self._read_block, decode=False, **chosen)
         self._compare(wanted, found)
 
     def change_bits(self, name: Name, *, set_bits: int = 0, clear_bits: int = 0) -> None:

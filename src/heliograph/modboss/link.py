@@ -16,6 +16,7 @@ without a loop.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from time import monotonic_ns
 from types import MappingProxyType
@@ -76,33 +77,41 @@ class Client(Protocol):
     A ninth, `mask_write_register(address, (and_mask, or_mask), device_id)`, is used if it is there.
     """
 
+    @abstractmethod
     async def read_coils(self, address: int, count: int, device_id: int, /) -> Sequence[int]:
         """Read coils, function 1."""
 
+    @abstractmethod
     async def read_discrete_inputs(
         self, address: int, count: int, device_id: int, /
     ) -> Sequence[int]:
         """Read discrete inputs, function 2."""
 
+    @abstractmethod
     async def read_holding_registers(
         self, address: int, count: int, device_id: int, /
     ) -> Sequence[int]:
         """Read holding registers, function 3."""
 
+    @abstractmethod
     async def read_input_registers(
         self, address: int, count: int, device_id: int, /
     ) -> Sequence[int]:
         """Read input registers, function 4."""
 
+    @abstractmethod
     async def write_coil(self, address: int, value: int, device_id: int, /) -> object:
         """Write one coil, function 5."""
 
+    @abstractmethod
     async def write_register(self, address: int, value: int, device_id: int, /) -> object:
         """Write one holding register, function 6."""
 
+    @abstractmethod
     async def write_coils(self, address: int, values: Sequence[int], device_id: int, /) -> object:
         """Write coils, function 15."""
 
+    @abstractmethod
     async def write_registers(
         self, address: int, values: Sequence[int], device_id: int, /
     ) -> object:

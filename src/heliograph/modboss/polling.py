@@ -33,8 +33,9 @@ from heliograph.values import Error, Ok
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from typing import Unpack
 
-    from heliograph.modboss.device import AsyncDevice
+    from heliograph.modboss.device import AsyncDevice, DeviceReadOptions
     from heliograph.poller import Clock
 
 __all__ = ["PollGroup", "Polling", "Update"]
@@ -176,7 +177,7 @@ class Polling:
         every: float | None,
         group: str = "default",
         dead_bands: Mapping[str, float] = EMPTY,
-        **options: Any,
+        **options: Unpack[DeviceReadOptions],
     ) -> PollGroup:
         """Read mappings from now on.
 
@@ -210,13 +211,14 @@ class Polling:
                 raise OptionError(f"dead band of {name!r}: that mapping is not in the group")
             if not 0 <= band < math.inf:
                 raise OptionError(f"dead band of {name!r} is {band}; it must be a number from 0")
+        once: DeviceReadOptions = {"retry": None, **options}
         added = PollGroup(
             device,
             group,
             chosen,
             every,
             dict(dead_bands),
-            device.reading(chosen, **{"retry": None, **options}),
+            device.reading(chosen, **once),
             self._added,
         )
         self._groups[added] = None

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 try:
@@ -414,10 +415,9 @@ class PymodbusClient(TransactionManager):
         if not garbage:
             self._fail(ReplyTimeoutError(f"{what}: no answer within {self._timeout:g} s"))
             return
-        try:
+        device_id, number, frame = 0, 0, b""
+        with suppress(Exception):  # as above
             _, device_id, number, frame = self.framer.decode(garbage)
-        except Exception:  # noqa: BLE001 - as above
-            frame = b""
         if not frame:
             self._fail(CorruptReplyError(f"{what}: what came is no frame: {_hex(garbage)}"))
             return

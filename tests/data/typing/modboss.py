@@ -8,12 +8,16 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, assert_type
 
 from heliograph.modboss import (
+    AsyncDevice,
+    Device,
     Field,
+    Link,
     Metadata,
     ObjectType,
     Reading,
     RetryPolicy,
     Schema,
+    Tcp,
     aread,
     awrite,
     coil,
@@ -240,3 +244,29 @@ async def later() -> None:
     assert_type(await awrite(Thermostat, {"small": 1}, write_later), None)
     await aread(Thermostat, "power", read_func)  # error
     await awrite(Thermostat, {"small": 1}, write_func)  # error
+
+
+def device(one: Device[Thermostat]) -> None:
+    assert_type(one.read(Thermostat.outdoor_temp), float)
+    assert_type(one.read("power", decode=False), Any)
+    assert_type(one.read(), dict[str, Any])
+    assert_type(one.read(["power"], max_gap=3, retry=None), dict[str, Any])
+    assert_type(one.record(), Thermostat)
+    assert_type(one.record().power, float)
+    one.write({Thermostat.small: 1}, verify=True)
+    one.read("power", retries=3)  # error
+    one.write({"small": 1}, decode=False)  # error
+
+
+async def device_later(one: AsyncDevice[Thermostat]) -> None:
+    assert_type(await one.read(Thermostat.fan), Fan)
+    assert_type(await one.read("all", on_refusal="split"), dict[str, Any])
+    assert_type((await one.record("power")).power, float)
+    assert_type(await one.reading("power")(), Any)
+    await one.write([("small", 1)], retry=RetryPolicy())
+    await one.read("power", gap=3)  # error
+
+
+assert_type(Device(Thermostat, Tcp("127.0.0.1")), Device[Thermostat])
+assert_type(AsyncDevice(Thermostat, Link(Tcp("127.0.0.1")), 2), AsyncDevice[Thermostat])
+Device(Thermostat, "127.0.0.1")  # error
