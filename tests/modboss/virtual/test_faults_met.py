@@ -25,6 +25,7 @@ from heliograph.modboss import (
     DeviceBusyError,
     LinkLostError,
     ModbossError,
+    Reading,
     ReplyTimeoutError,
     Schema,
     Tls,
@@ -244,6 +245,7 @@ def test_a_block_that_is_refused_costs_only_what_is_refused() -> None:
         Device(Meter, server.transport, on_refusal="split") as device,
     ):
         reading = device.read()
+        assert isinstance(reading, Reading)
         assert (reading, reading.refused) == ({"power": 1}, {"energy": "illegal_data_address"})
         before = len(virtual.requests)
         assert device.read() == {"power": 1}

@@ -241,7 +241,7 @@ class VirtualServer:
         self._server = self._served = self._loop = None
         served.ended = True
         listening: Any = server.transport
-        if streams := isinstance(listening, asyncio.AbstractServer):
+        if streams := hasattr(listening, "sockets"):
             # asyncio may not close what is just being accepted: first, nothing more is.
             for sock in listening.sockets:
                 asyncio.get_running_loop().remove_reader(sock)
