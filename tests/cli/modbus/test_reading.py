@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,3 +228,30 @@ def test_where_nobody_listens_nothing_is_read(call: Call) -> None:
 
     assert result.stderr.startswith(f"heliograph: tcp://127.0.0.1:{port}: no connection: ")
     assert result.exit_code == ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "needed"),
+    [
+        ("pymodbus", ["read", "tcp://127.0.0.1", "coil:1"], ("pymodbus", "cli,modbus")),
+        ("serial", ["scan", "tcp://127.0.0.1"], ("pyserial", "cli,modbus")),
+        ("pymodbus", ["serve", "-s", "boiler.yaml"], ("pymodbus", "cli,modbus")),
+        ("yaml", ["read", "tcp://127.0.0.1", "-s", "boiler.yaml"], ("PyYAML", "cli")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_missing_extra_is_one_clear_line(
+    folder: Path, missing: str, command: list[str], needed: tuple[str, str]
+) -> None:
+    (folder / "boiler.yaml").write_text("schema: Boiler\n")
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from heliograph.cli import main; "
+        f"sys.exit(main(['modbus', *{command!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    package, extras = needed
+    assert done.stderr == (
+        f'heliograph: this command needs {package}: pip install "heliograph[{extras}]"\n'
+    )
+    assert done.returncode == ExitCode.INVALID
