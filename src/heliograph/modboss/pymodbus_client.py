@@ -50,6 +50,7 @@ except ImportError as exc:
         'talking to devices needs pymodbus from 3.16, below 4: pip install "heliograph[modbus]"'
     ) from exc
 
+from heliograph.modboss import mbap
 from heliograph.modboss.faults import (
     CorruptReplyError,
     DesyncError,
@@ -75,6 +76,7 @@ _FRAMERS: Final = {
     "rtu": FramerType.RTU,
     "ascii": FramerType.ASCII,
 }
+_KINDS: Final = {Serial: CommType.SERIAL, Udp: CommType.UDP, Tls: CommType.TLS}
 _log: Final = logging.getLogger("pymodbus.logging")  # pymodbus', where it tells of every frame
 # How much of what came is shown in an error.
 _SHOWN: Final = 16
@@ -110,15 +112,7 @@ class PymodbusClient(TransactionManager):
     """
 
     def __init__(self, transport: Transport, lost: Callable[[PymodbusClient, End], None]) -> None:
-        kind = (
-            CommType.SERIAL
-            if isinstance(transport, Serial)
-            else CommType.UDP
-            if isinstance(transport, Udp)
-            else CommType.TLS
-            if isinstance(transport, Tls)
-            else CommType.TCP
-        )
+        kind = _KINDS.get(type(transport), CommType.TCP)
         params = CommParams(
             comm_name=str(transport),
             comm_type=kind,
@@ -139,7 +133,8 @@ class PymodbusClient(TransactionManager):
         self._numbered = transport.framing == "mbap"
         # Streams without echo: then nothing has to be taken off what comes.
         self._plainly = not params.handle_local_echo and kind is not CommType.UDP
-        self._request: ModbusPDU
+        self._asked = (0, 0, 0, 0)  # device, function, address and count of the latest request
+        self._expected: bytes | None = None  # how its answer begins, where that is known
         self._garbage = b""  # of what came since the last request, the latest that was no answer
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -181,10 +176,7 @@ class PymodbusClient(TransactionManager):
                 timeout=where.timeout,
             )
         elif isinstance(where, Udp):
-            made = await self.loop.create_datagram_endpoint(
-                lambda: self,
-                remote_addr=where.address,
-            )
+            made = await self.loop.create_datagram_endpoint(lambda: self, remote_addr=where.address)
         else:
             secured: dict[str, Any] = {}
             if isinstance(where, Tls):
@@ -256,11 +248,15 @@ class PymodbusClient(TransactionManager):
         self, address: int, count: int, device_id: int
     ) -> Sequence[int]:
         """Read holding registers, function 3."""
+        if self._quick(address, count):
+            return await self._read_quickly(3, address, count, device_id)
         reply = await self._ask(ReadHoldingRegistersRequest(device_id, 0, address, count))
         return self._registers(reply, count)
 
     async def read_input_registers(self, address: int, count: int, device_id: int) -> Sequence[int]:
         """Read input registers, function 4."""
+        if self._quick(address, count):
+            return await self._read_quickly(4, address, count, device_id)
         reply = await self._ask(ReadInputRegistersRequest(device_id, 0, address, count))
         return self._registers(reply, count)
 
@@ -308,15 +304,54 @@ class PymodbusClient(TransactionManager):
 
     async def _ask(self, request: ModbusPDU) -> Any:
         """Send a request and wait for its answer."""
-        if not (request.dev_id or self._numbered) and request.function_code < 5:
-            raise ValueError(
-                f"{self._where}: device 0 is everybody on the line, and nobody answers"
-            )
-        loop = self.loop
-        self._request = request
+        everybody = not (request.dev_id or self._numbered)
+        if everybody and request.function_code < 5:
+            raise ValueError(f"{self._where}: device 0 is everybody here, and nobody answers")
         if self._numbered:
-            self.next_tid = number = self.next_tid % 65000 + 1
-            request.transaction_id = number
+            self.next_tid = request.transaction_id = self.next_tid % 65000 + 1
+        self._asked = request.dev_id, request.function_code, request.address, request.count
+        try:
+            frame = self.framer.buildFrame(request)
+        except (struct.error, TypeError) as exc:
+            raise ValueError(
+                f"{self._where}, {_told_asked(self._asked)}: a register holds integers from 0 to "
+                f"65535, not all of {list(request.registers)}"
+            ) from exc
+        if everybody:
+            self.send(frame)
+            return request  # on a line, what is for everybody is answered by nobody
+        self.request_dev_id = request.dev_id
+        self.request_transaction_id = request.transaction_id
+        return self._answered(await self._exchange(frame))
+
+    def _quick(self, address: int, count: int) -> bool:
+        """Say whether a read of registers is one of those that most requests are."""
+        return (
+            self._plainly
+            and self._numbered
+            and 0 <= address <= 0xFFFF
+            and 0 < count <= mbap.MOST_REGISTERS
+            and not _log.isEnabledFor(logging.DEBUG)
+        )
+
+    async def _read_quickly(
+        self, function: int, address: int, count: int, device_id: int
+    ) -> Sequence[int]:
+        """Read registers over mbap; what comes otherwise than is expected is judged as always."""
+        self.next_tid = number = self.next_tid % 65000 + 1
+        self._asked = device_id, function, address, count
+        self.request_dev_id, self.request_transaction_id = device_id, number
+        self._expected = mbap.beginning_of_answer(number, device_id, function, count)
+        answer = await self._exchange(mbap.request(number, device_id, function, address, count))
+        if type(answer) is bytes:
+            return mbap.registers(answer, count)
+        return self._registers(self._answered(answer), count)
+
+    async def _exchange(self, frame: bytes) -> Any:
+        """Send a frame and wait for what comes."""
+        if not self.is_active():
+            raise LinkLostError(f"{self._where}: the connection was lost before the request")
+        loop = self.loop
         self._garbage = b""
         self.response_future = answer = loop.create_future()
         # One timer for all requests, moved when it goes off too early: that is seldom.
@@ -324,40 +359,25 @@ class PymodbusClient(TransactionManager):
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._look)
         try:
-            try:
-                self.pdu_send(request)
-            except (struct.error, TypeError) as exc:
-                raise ValueError(
-                    f"{self._where}, {_asked(request)}: a register holds integers from 0 to 65535, "
-                    f"not all of {list(request.registers)}"
-                ) from exc
-            if not (request.dev_id or self._numbered):
-                # On a line, what is for everybody is answered by nobody.
-                answer.cancel()
-                return request
-            reply: ModbusPDU = await answer
+            self.send(frame)
+            return await answer
         except asyncio.CancelledError:
             # The answer may be under way still: it is waited for, so that nobody's next request
             # meets it.
             self.response_future = self._abandoned = loop.create_future()
             raise
-        except BaseException:
-            answer.cancel()  # unless it is what failed, nothing is waited for any more
-            raise
-        if reply.function_code != request.function_code:
-            if reply.function_code == request.function_code | 0x80:
-                raise exception_reply(reply.exception_code, f"{self._where}, {_asked(request)}")
-            raise DesyncError(
-                f"{self._where}, {_asked(request)}: the answer is one to function "
-                f"{reply.function_code & 0x7F}"
-            )
-        return reply
+        finally:
+            self._expected = None
 
-    def pdu_send(self, pdu: ModbusPDU, addr: tuple[Any, ...] | None = None) -> None:
-        """Send a request."""
-        self.request_dev_id = pdu.dev_id
-        self.request_transaction_id = pdu.transaction_id
-        self.send(self.framer.buildFrame(pdu), addr)
+    def _answered(self, reply: ModbusPDU) -> ModbusPDU:
+        """Take an answer, if it is one to what was asked, and no refusal."""
+        function = self._asked[1]
+        if reply.function_code == function:
+            return reply
+        what = f"{self._where}, {_told_asked(self._asked)}"
+        if reply.function_code == function | 0x80:
+            raise exception_reply(reply.exception_code, what)
+        raise DesyncError(f"{what}: the answer is one to function {reply.function_code & 0x7F}")
 
     def send(self, data: bytes, addr: tuple[Any, ...] | None = None) -> None:
         """Send octets; what pymodbus adds is for serial adapters that echo, and for its own log."""
@@ -369,7 +389,11 @@ class PymodbusClient(TransactionManager):
 
     def data_received(self, data: bytes) -> None:
         """Take octets from asyncio."""
-        if self._plainly and not self.recv_buffer and not _log.isEnabledFor(logging.DEBUG):
+        expected = self._expected
+        if expected is not None and not self.recv_buffer and mbap.is_answer(data, expected):
+            if not self.response_future.done():
+                self.response_future.set_result(data)
+        elif self._plainly and not self.recv_buffer and not _log.isEnabledFor(logging.DEBUG):
             self.recv_buffer = data[self.callback_data(data) :]
         else:
             super().data_received(data)
@@ -410,7 +434,7 @@ class PymodbusClient(TransactionManager):
 
     def _expire(self) -> None:
         """Say what it was that did not come in time."""
-        what = f"{self._where}, {_asked(self._request)}"
+        what = f"{self._where}, {_told_asked(self._asked)}"
         garbage = self._garbage
         if not garbage:
             self._fail(ReplyTimeoutError(f"{what}: no answer within {self._timeout:g} s"))
@@ -470,12 +494,10 @@ def _as_bits(values: Sequence[int]) -> list[bool]:
     return [bool(value) for value in values]
 
 
-def _asked(request: ModbusPDU) -> str:
-    count = f" ({request.count})" if request.count > 1 else ""
-    return (
-        f"device {request.dev_id}, function {request.function_code} at address "
-        f"{request.address}{count}"
-    )
+def _told_asked(asked: tuple[int, int, int, int]) -> str:
+    device_id, function, address, count = asked
+    several = f" ({count})" if count > 1 else ""
+    return f"device {device_id}, function {function} at address {address}{several}"
 
 
 def _told(exc: BaseException) -> str:
