@@ -468,13 +468,14 @@ class VirtualDevice:
     def _check_access(
         self, object_type: ObjectType, addresses: range, *, writes: bool
     ) -> int | None:
-        cells = self._cells[object_type]
-        absent = self._absent[object_type]
         barred = (self._unwritable if writes else self._unreadable)[object_type]
-        for each in addresses:
-            if each not in cells or each in absent or each in barred:
-                return _ILLEGAL_ADDRESS
-        return None
+        if (
+            all(map(self._cells[object_type].__contains__, addresses))
+            and self._absent[object_type].isdisjoint(addresses)
+            and barred.isdisjoint(addresses)
+        ):
+            return None
+        return _ILLEGAL_ADDRESS
 
     def _run_scripts(self, object_type: ObjectType, address: int, count: int) -> int | None:
         try:
