@@ -68,6 +68,7 @@ from heliograph.partisan.wire.messages import (
 )
 from heliograph.partisan.wire.refs import RemoteRef
 from heliograph.partisan.wire.text import format_term
+from tests.partisan import overlay_replay
 from tests.partisan.recorded import PAUSE, Failure, Record, Scene, is_forward, load, segments
 from tests.partisan.renaming import Renaming
 from tests.partisan.vectors import Vector, check
@@ -420,6 +421,12 @@ def replay(records: Sequence[Record]) -> list[Outcome]:
         scenes = segments(records)
     except Failure as failure:
         return [Outcome(1, "nobody", wrong=str(failure))]
+    try:
+        if (kind := overlay_replay.kind_of(records)) is not None:
+            _check_terms(records)
+            return [Outcome(*each) for each in overlay_replay.play(kind, scenes)]
+    except Exception as error:  # noqa: BLE001 - whatever breaks is this file's failure
+        return [Outcome(records[0].line, "nobody", wrong=_shown(error))]
     for scene_records in scenes:
         line = scene_records[0].line
         try:

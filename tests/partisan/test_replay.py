@@ -20,9 +20,10 @@ FULL_MESH = [
     "leave_self",
     "rpc_monitor",
 ]
+OVERLAYS = ["causal", "client_server", "monotonic", "plumtree", "scamp_v1"]
 
 
-@pytest.mark.parametrize("name", FULL_MESH)
+@pytest.mark.parametrize("name", [*FULL_MESH, *OVERLAYS])
 def test_our_node_sends_what_was_recorded_in_the_place_of_each_node(name: str) -> None:
     outcomes = replay.replay(replay.load(DATA / f"{name}.jsonl"))
 
@@ -30,7 +31,7 @@ def test_our_node_sends_what_was_recorded_in_the_place_of_each_node(name: str) -
     assert [each for each in outcomes if each.wrong is not None] == []
 
 
-@pytest.mark.parametrize("name", FULL_MESH)
+@pytest.mark.parametrize("name", [*FULL_MESH, *OVERLAYS])
 def test_no_broken_conversation_passes(name: str) -> None:
     count, passed = replay.self_test(DATA / f"{name}.jsonl")
 

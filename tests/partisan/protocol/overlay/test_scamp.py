@@ -63,6 +63,16 @@ def test_who_joins_has_its_contact_in_its_view_and_subscribes(kind: Kind) -> Non
     assert joiner.handle(on.Join(ME), 0) == []
 
 
+def test_as_in_the_original_who_joins_tells_its_neighbors_of_its_contact() -> None:
+    joiner = node(ScampV2, 1, 2, as_original=True)
+
+    effects = joiner.handle(on.Join(spec(3)), 0)
+
+    told_of = [e for e in effects if isinstance(e, on.Send)][1:]
+    assert {e.message for e in told_of} == {ForwardSubscription(spec(3))}
+    assert sorted(to.name for e in told_of for to in e.to) == [spec(n).name for n in (1, 1, 2, 2)]
+
+
 @pytest.mark.parametrize(("kind", "copies"), [(ScampV1, 5), (ScampV2, 4)])
 def test_a_contact_tells_its_view_and_some_of_it_again(kind: Kind, copies: int) -> None:
     contact = node(kind, 1, 2)

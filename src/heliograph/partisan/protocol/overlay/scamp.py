@@ -79,7 +79,8 @@ class ScampConfig:
     view: int = 10_000
     """Largest view; our choice. The paper's views stay far below."""
     as_original: bool = False
-    """Keep with the original's probability, and spread no subscription from the contact."""
+    """Keep with the original's probability, and spread subscriptions as it does: who joins tells
+    its own neighbors of the contact, and the contact tells nobody."""
 
 
 @dataclass(slots=True)
@@ -158,8 +159,13 @@ class _Scamp(Overlay):
         if contact.name == self.spec.name:
             return []
         self._contacts[contact.name] = contact
+        others = [each for each in self.neighbors.values() if each.name != contact.name]
         effects = self._keep(contact)
-        return [*effects, Send((contact,), ForwardSubscription(self.spec))]
+        effects.append(Send((contact,), ForwardSubscription(self.spec)))
+        if self.config.as_original and others:
+            more = self._random.sample(others, min(self._copies(), len(others)))
+            effects += [*self._pass_on(contact, others), *self._pass_on(contact, more)]
+        return effects
 
     def _tick(self, now: int) -> list[Effect]:
         self._passed.clear()
@@ -215,8 +221,11 @@ class _Scamp(Overlay):
         others = [each for each in self.neighbors.values() if each.name != spec.name]
         if not others:
             return self._kept(spec)
-        more = self._random.choices(others, k=max(0, self.config.copies - self._copies_less))
+        more = self._random.choices(others, k=self._copies())
         return [*self._pass_on(spec, others), *self._pass_on(spec, more)]
+
+    def _copies(self) -> int:
+        return max(0, self.config.copies - self._copies_less)
 
     def _pass_on(self, spec: NodeSpec, to: list[NodeSpec]) -> list[Effect]:
         self.statistics.passed += len(to)
