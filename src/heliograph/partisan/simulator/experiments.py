@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Result", "run"]
 
 _FIRST: Final = 10  # broadcasts after a failure that are told of apart
+_STRIDE: Final = 250  # joins between two reports of progress
 _MEMORY: Final = 16  # messages whose way a simulated node remembers: later ones never matter
 _SECOND: Final = 1_000_000_000
 
@@ -119,36 +120,60 @@ def _cluster(scenario: Scenario, chance: Random) -> Cluster:
     )
 
 
-def _build(scenario: Scenario, chance: Random, progress: Progress) -> Cluster:
-    """Let nodes join one by one through the first, then let the overlay settle."""
+class _Built(NamedTuple):
+    """An overlay whose nodes have joined one by one, and what that took."""
+
+    views: tuple[_Views, ...]
+    sent: dict[str, tuple[int, int]]
+    events: int
+
+
+def _build(scenario: Scenario, progress: Progress) -> _Built:
+    """Let nodes join one by one through the first, then let the overlay settle.
+
+    The last overlay is remembered: scenarios of the same overlay in one process build it once.
+    """
+    key = (scenario.nodes, scenario.seed, scenario.settle, scenario.latency, scenario.overlay)
+    built = _LAST.get(key)
+    if built is None:
+        built = _new(scenario, progress)
+        _LAST.clear()
+        _LAST[key] = built
+    return built
+
+
+_LAST: Final[dict[object, _Built]] = {}
+
+
+def _new(scenario: Scenario, progress: Progress) -> _Built:
+    chance = _chance(scenario, "build")
     cluster = _cluster(scenario, chance)
-    config, trees = _config(scenario), _trees(scenario)
+    config = _config(scenario)
 
     def overlay(spec: NodeSpec) -> HyParView:
         return HyParView(spec, random=chance, config=config)
 
     for number in range(scenario.nodes):
-        node = cluster.add(overlay, trees)
+        node = cluster.add(overlay, None)
         if number:
             cluster.tell(node, on.Join(cluster.nodes[0].spec))
             cluster.settle()
-        if number % 250 == 0:
+        if number % _STRIDE == 0:
             progress("join", number, scenario.nodes)
     progress("join", scenario.nodes, scenario.nodes)
     for cycle in range(scenario.settle):
         cluster.cycle()
         progress("settle", cycle + 1, scenario.settle)
-    return cluster
-
-
-def _views(cluster: Cluster) -> list[_Views]:
     views = []
     for node in cluster.nodes:
-        overlay = node.overlay
-        assert isinstance(overlay, HyParView)
-        active, passive = overlay.neighbors.values(), overlay.passive.values()
+        views_of = node.overlay
+        assert isinstance(views_of, HyParView)
+        active, passive = views_of.neighbors.values(), views_of.passive.values()
         views.append(_Views(node.spec, tuple(active), tuple(passive)))
-    return views
+    built = _Built(tuple(views), cluster.sent(), cluster.events)
+    del cluster, node, views_of
+    gc.collect()  # nodes know themselves in many ways; they are given back before there are others
+    return built
 
 
 def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cluster:
@@ -167,6 +192,11 @@ def _graph(nodes: Sequence[Node]) -> list[list[int]]:
     return [[numbers[each] for each in node.overlay.neighbors if each in numbers] for node in nodes]
 
 
+def _graph_of(views: Sequence[_Views]) -> list[list[int]]:
+    numbers = {each.spec.name: at for at, each in enumerate(views)}
+    return [[numbers[each.name] for each in view.active] for view in views]
+
+
 def _spreads(
     scenario: Scenario, cluster: Cluster, chance: Random, count: int, interval: int | None
 ) -> Iterator[Spread]:
@@ -182,8 +212,9 @@ def _spreads(
 
 
 def _broadcasts(scenario: Scenario, progress: Progress) -> Result:
-    chance = _chance(scenario, "build")
-    cluster = _build(scenario, chance, progress)
+    built = _build(scenario, progress)
+    chance = _chance(scenario, "broadcast")
+    cluster = _restored(scenario, built.views, chance)
     rows = []
     total = scenario.warm_up + scenario.broadcasts
     for at, spread in enumerate(_spreads(scenario, cluster, chance, total, None)):
@@ -199,15 +230,16 @@ def _broadcasts(scenario: Scenario, progress: Progress) -> Result:
             )
         )
     columns = ("broadcast", "reliability", "rmr", "last_hop", "control", "control_bytes")
-    return Result(scenario, columns, tuple(rows), cluster.events)
+    return Result(scenario, columns, tuple(rows), built.events + cluster.events)
 
 
 def _degrees(scenario: Scenario, progress: Progress) -> Result:
     rows, events = [], 0
     for number in range(scenario.seeds):
+        progress("seeds", number, scenario.seeds)
         seed = scenario.seed + number
-        cluster = _build(scenario, _chance(scenario, "build", seed), _silent)
-        graph = _graph(cluster.nodes)
+        built = _build(replace(scenario, seed=seed), _silent)
+        graph = _graph_of(built.views)
         full = sum(len(view) == scenario.overlay.active for view in graph)
         symmetric = {(at, other) for at, view in enumerate(graph) for other in view}
         rows.append(
@@ -219,17 +251,14 @@ def _degrees(scenario: Scenario, progress: Progress) -> Result:
                 sum((other, at) not in symmetric for at, other in symmetric),
             )
         )
-        events += cluster.events
-        progress("seeds", number + 1, scenario.seeds)
+        events += built.events
+    progress("seeds", scenario.seeds, scenario.seeds)
     columns = ("seed", "full", "least", "components", "asymmetric")
     return Result(scenario, columns, tuple(rows), events)
 
 
 def _failures(scenario: Scenario, progress: Progress) -> Result:
-    built = _build(scenario, _chance(scenario, "build"), progress)
-    views, events = _views(built), built.events
-    del built
-    gc.collect()
+    views, _, events = _build(scenario, progress)
     rows = []
     for done, level in enumerate(scenario.levels):
         progress("levels", done, len(scenario.levels))
@@ -263,7 +292,7 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
         )
         events += cluster.events
         del cluster
-        gc.collect()  # nodes know themselves in many ways; a level's are given back before the next
+        gc.collect()
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = (
         "failed_percent",
@@ -282,10 +311,7 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
 
 
 def _healing(scenario: Scenario, progress: Progress) -> Result:
-    built = _build(scenario, _chance(scenario, "build"), progress)
-    views, events = _views(built), built.events
-    del built
-    gc.collect()
+    views, _, events = _build(scenario, progress)
     rows = []
     for done, level in enumerate(scenario.levels):
         progress("levels", done, len(scenario.levels))
@@ -307,16 +333,16 @@ def _healing(scenario: Scenario, progress: Progress) -> Result:
         rows.append((level, len(cluster.living), healed, " ".join(map(str, reached))))
         events += cluster.events
         del cluster
-        gc.collect()  # nodes know themselves in many ways; a level's are given back before the next
+        gc.collect()
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = ("failed_percent", "living", "cycles", "reliability_by_cycle")
     return Result(scenario, columns, tuple(rows), events)
 
 
 def _figures(scenario: Scenario, progress: Progress) -> Result:
-    chance = _chance(scenario, "build")
-    cluster = _build(scenario, chance, progress)
-    measured = figures(_graph(cluster.nodes), scenario.sources, chance)
+    built = _build(scenario, progress)
+    chance = _chance(scenario, "sources")
+    measured = figures(_graph_of(built.views), scenario.sources, chance)
     rows: list[tuple[Any, ...]] = [
         ("clustering", _round(measured.clustering, 5)),
         ("average_path", _round(measured.path, 2)),
@@ -325,9 +351,9 @@ def _figures(scenario: Scenario, progress: Progress) -> Result:
         ("asymmetric", measured.asymmetric),
     ]
     rows += [(f"in_degree_{degree}", count) for degree, count in measured.in_degrees.items()]
-    for kind, (messages, size) in cluster.sent().items():
+    for kind, (messages, size) in built.sent.items():
         rows += [(f"sent_{kind}", messages), (f"bytes_{kind}", size)]
-    return Result(scenario, ("figure", "value"), tuple(rows), cluster.events)
+    return Result(scenario, ("figure", "value"), tuple(rows), built.events)
 
 
 def _fail(cluster: Cluster, level: int, chance: Random) -> None:

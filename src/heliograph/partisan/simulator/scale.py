@@ -505,7 +505,8 @@ class Cluster:
         """Return messages and bytes sent so far, by the kind of message, in order of the names."""
         totals: dict[str, tuple[int, int]] = {}
         for kind, count in self._tree_sent.items():
-            totals[kind.__name__] = (count, count * _TREE[kind])
+            if count:
+                totals[kind.__name__] = (count, count * _TREE[kind])
         for (kind, length), count in self._sent.items():
             messages, size = totals.get(kind.__name__, (0, 0))
             more = count * self._sizes[kind, length]
