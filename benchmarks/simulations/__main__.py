@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run scenarios and write their tables and plots: `python -m benchmarks.simulations [NAME...]`.
+
+Scenarios lie in `examples/cluster/simulations`; what they come to is written beside the page that
+shows it. The same scenario gives the same files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from heliograph.partisan.simulator.experiments import run
+from heliograph.partisan.simulator.plots import svg
+from heliograph.partisan.simulator.report import document, markdown
+from heliograph.partisan.simulator.scenario import load
+
+HERE = Path(__file__).parents[2]
+SCENARIOS = HERE / "examples" / "cluster" / "simulations"
+TARGET = HERE / "docs" / "explanation" / "simulations"
+
+
+def main(names: list[str]) -> None:
+    TARGET.mkdir(exist_ok=True)
+    for name in names or sorted(path.stem for path in SCENARIOS.glob("*.toml")):
+        path = SCENARIOS / f"{name}.toml"
+        scenario = load(path)
+        began = time.process_time()
+        result = run(scenario)
+        took = time.process_time() - began
+        report = json.dumps(document(result), indent=1, sort_keys=True)
+        (TARGET / f"{path.stem}.json").write_text(f"{report}\n", encoding="utf-8")
+        (TARGET / f"{path.stem}.md").write_text(markdown(result), encoding="utf-8")
+        (TARGET / f"{path.stem}.svg").write_text(svg(result), encoding="utf-8")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"{path.stem}: {result.events:,} events in {took:.0f} s of one core,"
+            f" {took / result.events * 1e6:.2f} us each; {peak:.0f} MiB at most so far",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
