@@ -20,6 +20,7 @@ How it works, for whoever changes it:
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
@@ -112,6 +113,7 @@ class Link(asyncio.BufferedProtocol):
         opened: Monotonic time in nanoseconds at which it was made.
         close_reason: Why this side closes it; None as long as it doesn't.
         unsent: Bytes that wait here to be handed to the transport.
+        limit: From how many on senders wait: 0 while others wait already.
         paused: Whether the transport has enough for now.
     """
 
@@ -125,13 +127,14 @@ class Link(asyncio.BufferedProtocol):
         "_newest",
         "_out",
         "_reading",
-        "_room",
         "_told",
         "_turn_over",
+        "_waiting",
         "_with_large",
         "channel",
         "close_reason",
         "early",
+        "limit",
         "number",
         "opened",
         "owner",
@@ -165,6 +168,7 @@ class Link(asyncio.BufferedProtocol):
         self.peer_addr = ""
         self.close_reason: str | None = None
         self.unsent = 0
+        self.limit = owner.max_unsent
         self.paused = True  # until there is a transport
         self.patterns: tuple[Pattern, ...] = ()
         self.run: RunPattern | None = None
@@ -175,7 +179,7 @@ class Link(asyncio.BufferedProtocol):
         self._with_large = False
         self._newest: int | None = None
         self._flush_due = False
-        self._room: list[Waiter] = []
+        self._waiting: deque[Waiter] = deque()
         self._held_for: set[Inbox] = set()
         self._kept = b""
         self._large: bytearray | None = None
@@ -212,7 +216,7 @@ class Link(asyncio.BufferedProtocol):
             self.close_reason = "closed" if exc is None else "failure"
         if lost:
             self.owner.link_lost(self, lost)
-        self._let_senders_go()
+        self._let_all_go()
         self.owner.link_closed(self, exc)
 
     def close(self, reason: str) -> None:
@@ -222,7 +226,7 @@ class Link(asyncio.BufferedProtocol):
             self.close_reason = reason
             if hasattr(self, "transport"):
                 self.transport.close()
-            self._let_senders_go()
+            self._let_all_go()
 
     def abort(self, reason: str) -> None:
         """Hang up at once; what was not written yet is lost."""
@@ -236,7 +240,7 @@ class Link(asyncio.BufferedProtocol):
     def write(self, frame: bytes) -> bool:
         """Write a whole frame, its length included, soon; tell whether much is under way now.
 
-        Then the caller lets others have their turn, and waits for room if the link is full.
+        Then the caller lets others have their turn.
         """
         self._out.append(frame)
         self.unsent += len(frame)
@@ -321,8 +325,8 @@ class Link(asyncio.BufferedProtocol):
                 data = b"".join(out) if len(out) > 1 else out[0]
                 out.clear()
                 self.transport.write(data)
-        if self._room and not self.full:
-            self._let_senders_go()
+        if self._waiting:
+            self._let_next_go()
 
     def _write_step(self) -> None:
         """Hand a part to the transport, the rest in the loop's next turn."""
@@ -354,19 +358,25 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def full(self) -> bool:
-        """Whether senders should wait: more is to be written than may be."""
-        return self.unsent >= self.owner.max_unsent
+        """Whether senders should wait: much is to be written, or others wait already."""
+        return self.unsent >= self.limit
 
     async def room(self) -> None:
-        """Wait until the link is no longer full, or closed."""
-        while self.full and self.close_reason is None:
-            waiter = self.owner.make_waiter()
-            self._room.append(waiter)
-            try:
-                await waiter.wait()
-            finally:
-                if waiter in self._room:
-                    self._room.remove(waiter)
+        """Wait until it is one's turn to write, or the link is closed; first come, first served."""
+        if self.close_reason is not None:
+            return
+        waiter = self.owner.make_waiter()
+        self._waiting.append(waiter)
+        self.limit = 0
+        try:
+            await waiter.wait()
+        except BaseException:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            self._let_next_go()
+            raise
+        # When this one has written there may be room for another.
+        self.owner.call_soon(self._let_next_go)
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -374,13 +384,20 @@ class Link(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.paused = False
         self.flush()
-        if not self.full:
-            self._let_senders_go()
+        self._let_next_go()
 
-    def _let_senders_go(self) -> None:
-        waiting, self._room = self._room, []
-        for waiter in waiting:
-            waiter.set()
+    def _let_next_go(self) -> None:
+        """Let the sender that waits longest go on, if there is room."""
+        most = self.owner.max_unsent
+        if self._waiting and self.unsent < most:
+            self._waiting.popleft().set()
+        if not self._waiting:
+            self.limit = most
+
+    def _let_all_go(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().set()
+        self.limit = self.owner.max_unsent
 
     # -- Reading ----------------------------------------------------------------------------------
 

@@ -232,23 +232,24 @@ class Messaging:
     async def _send(
         self, route: Route, to: Term, message: Term, key: int | None, *, ack: bool
     ) -> None:
-        while True:
-            if ack:
-                done = self._attempt_acked(route, to, message, key)
-            else:
-                done = self._attempt(route, to, message, key)
-            if done is not False:
-                break
-            if ack:
+        done: Link | bool
+        if ack:
+            while not (done := self._attempt_acked(route, to, message, key)):
                 lane = self.routes.lane(route, key)
                 await self.routes.wait(lane.stream if isinstance(lane, Lane) else lane)
-            else:
+                route = self.route(route.peer, str(route.channel))
+        else:
+            done = self._attempt(route, to, message, key)
+            if not done:
                 await route.pick(key).room()
-            route = self.route(route.peer, str(route.channel))
+                route = self.route(route.peer, str(route.channel))
+                done = self._attempt(route, to, message, key, granted=True)
         if done is not True:
-            await self.breathe(done)
+            await self.loop.breathe()
 
-    def _attempt(self, route: Route, to: Term, message: Term, key: int | None) -> Link | bool:
+    def _attempt(
+        self, route: Route, to: Term, message: Term, key: int | None, *, granted: bool = False
+    ) -> Link | bool:
         """Send a message if there is room: give the link if much is under way on it then."""
         if not route.links:
             raise NotConnectedError(
@@ -256,7 +257,7 @@ class Messaging:
                 "With ack=True the message is kept until there is"
             )
         link = route.pick(_key(key))
-        if link.full and not route.monotonic:
+        if link.full and not granted and not route.monotonic:
             return False
         much, superseded = self.routes.write(route, link, to, message)
         if superseded and MESSAGE_DROPPED.handlers:
@@ -277,13 +278,6 @@ class Messaging:
         size = len(stored_frame(templates, lane.base, stored))
         lane.offer(stored, size, time.monotonic_ns(), sent=False)
         return True
-
-    async def breathe(self, link: Link) -> None:
-        """Let others have their turn, and wait while a connection has more than it can write."""
-        if link.full:
-            await link.room()
-        else:
-            await self.loop.breathe()
 
     # -- Requests and monitors --------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ class Node:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         try:
-            loop = running_loop(self._tasks)
+            self._loop = loop = running_loop(self._tasks)
             self._routes = Routes(
                 self._driver.name,
                 self.channels,
@@ -467,19 +467,20 @@ class Node:
             if lane is None or much is None:
                 await self._messaging.send(node, name, message, channel, partition_key, ack=True)
             elif much:
-                await self._messaging.breathe(lane.link)
+                await self._loop.breathe()
             return
         link = route.only if partition_key is None else None
         if link is None:
             link = route.pick(partition_key)
-        if link.unsent >= self.limits.unsent:
-            await link.room()
+        if link.unsent >= link.limit:
+            await self._messaging.send(node, name, message, channel, partition_key, ack=False)
+            return
         try:
             head = self._plain[name][len(message)]
         except KeyError:
             head = self._routes.templates.plain_head(name, len(message))
         if link.write(head + message):
-            await self._messaging.breathe(link)
+            await self._loop.breathe()
 
     def try_send(
         self,
