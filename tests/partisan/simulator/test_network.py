@@ -67,6 +67,17 @@ class TestClusters:
         network.run(20 * SECOND)
         assert contents(network, N2) == ["near", "held back"]
 
+    def test_what_is_on_its_way_when_a_partition_comes_arrives_after_it(self) -> None:
+        network = cluster()
+        assert send(network, N1, N2, "on its way")
+        network.partition([N1], [N2, N3])
+        network.run(SECOND // 2)
+        assert contents(network, N2) == []
+
+        network.heal()
+        network.run(SECOND // 4)
+        assert contents(network, N2) == ["on its way"]
+
     def test_a_stopped_node_is_a_member_still(self) -> None:
         network = cluster()
         network.stop(N3)
