@@ -146,6 +146,8 @@ def test_it_ends_after_its_time(call: Call) -> None:
         (["-s", "boiler:Boiler", "--fault", "silence times 0"], "times 0 is out of range"),
         (["-s", "boiler:Boiler", "--over", "tls"], "TLS needs a certificate"),
         (["-s", "boiler:Boiler", "--cert", "x.pem"], "TLS needs a certificate"),
+        (["-s", "boiler:Boiler", "--port", "65536"], "65536 is not in the range"),
+        (["-s", "boiler:Boiler", "--duration", "0"], "0.0 is not in the range"),
         (["-s", "boiler:Boiler", "--line", "/dev/x"], "a line is for 'rtu' and 'ascii'"),
     ],
 )

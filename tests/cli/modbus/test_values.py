@@ -150,3 +150,6 @@ def test_ranges_are_gathered_by_type() -> None:
     }
     with pytest.raises(click.UsageError, match="is no address"):
         parse_ranges(["holding:0-9:uint16:scale=2"])
+    for none in ("holding:0-65536", "holding:9-8", "holding:65535:2", "coil:5:0"):
+        with pytest.raises(click.UsageError, match="is no range of addresses"):
+            parse_ranges([none])

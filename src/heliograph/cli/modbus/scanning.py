@@ -10,7 +10,7 @@ import click
 
 from heliograph.cli.exits import ExitCode
 from heliograph.cli.modbus.schemas import parse_ranges
-from heliograph.cli.modbus.target import check_unit, need_pymodbus, transport_of
+from heliograph.cli.modbus.target import SECONDS, check_unit, need_pymodbus, transport_of
 from heliograph.cli.output import json_option, plural
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Examples:
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=0.5,
     show_default=True,
     help="How long to wait for each.",

@@ -106,6 +106,8 @@ def parse_ranges(specs: Iterable[str]) -> dict[ObjectType, list[range]]:
     Raises:
         click.UsageError: One is not written so.
     """
+    from heliograph.modboss.definition import MAX_ADDRESS
+
     ranges: dict[ObjectType, list[range]] = {}
     for spec in specs:
         mapping = _mapping(spec)
@@ -114,6 +116,10 @@ def parse_ranges(specs: Iterable[str]) -> dict[ObjectType, list[range]]:
         address = mapping["address"]
         if isinstance(address, int):
             address = range(address, address + mapping.get("count", 1))
+        if not address or address.stop > MAX_ADDRESS + 1:
+            raise click.UsageError(
+                f"{spec!r} is no range of addresses; they go up, from 0 to {MAX_ADDRESS}"
+            )
         ranges.setdefault(mapping["type"], []).append(address)
     return ranges
 

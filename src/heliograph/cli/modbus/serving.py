@@ -14,7 +14,7 @@ import click
 
 from heliograph.cli.modbus.faults import parse_fault
 from heliograph.cli.modbus.schemas import load_schema
-from heliograph.cli.modbus.target import interrupts, need_pymodbus, schema_option
+from heliograph.cli.modbus.target import SECONDS, interrupts, need_pymodbus, schema_option
 from heliograph.cli.modbus.values import assignments, clock, parse_script
 from heliograph.cli.output import JSON_VERSION, json_option, plural
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+_PORT: Final = click.IntRange(0, 65535)
 _OVER: Final = ("tcp", "tls", "udp", "rtu+tcp", "ascii+tcp", "rtu", "ascii")
 
 _EPILOG: Final = """\b
@@ -43,12 +44,12 @@ Examples:
 @click.option("--fault", "faults", metavar="FAULT", multiple=True, help="What goes wrong, when.")
 @click.option("--over", type=click.Choice(_OVER), default="tcp", show_default=True, help="How.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=1502, show_default=True, help="The port; 0 for any.")
+@click.option("--port", type=_PORT, default=1502, show_default=True, help="The port; 0 for any.")
 @click.option("--line", metavar="PATH", help="A serial line, in place of one without hardware.")
 @click.option("--cert", metavar="FILE", help="For TLS: the certificate and those behind it.")
 @click.option("--key", metavar="FILE", help="For TLS: its key.")
 @click.option("--ca", metavar="FILE", help="For TLS: who signed the clients' certificates.")
-@click.option("--duration", metavar="SECONDS", type=float, help="End after this time.")
+@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this time.")
 @json_option
 @click.pass_context
 def serve(

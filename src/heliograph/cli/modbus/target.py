@@ -9,7 +9,7 @@ import logging
 import signal
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,6 +30,10 @@ __all__ = [
     "schema_option",
     "target_options",
 ]
+
+
+SECONDS: Final = click.FloatRange(min=0, min_open=True, max=1e9)
+"""A time; who wants none leaves the option out."""
 
 
 def need_pymodbus() -> None:
@@ -70,7 +74,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--timeout",
             metavar="SECONDS",
-            type=click.FloatRange(min=0, min_open=True),
+            type=SECONDS,
             help="How long to wait for an answer.  [default: 3]",
         ),
         click.option(

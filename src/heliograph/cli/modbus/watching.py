@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from heliograph.cli.modbus.target import Target, interrupts, target_options
+from heliograph.cli.modbus.target import SECONDS, Target, interrupts, target_options
 from heliograph.cli.modbus.values import clock, shown
 from heliograph.cli.output import JSON_VERSION, json_option, plural
 
@@ -47,7 +47,7 @@ Examples:
     help="The time between two readings.",
 )
 @click.option("--updates", type=click.IntRange(1), help="End after so many updates.")
-@click.option("--duration", metavar="SECONDS", type=float, help="End after this time.")
+@click.option("--duration", metavar="SECONDS", type=SECONDS, help="End after this time.")
 @json_option
 @click.pass_context
 def watch(
