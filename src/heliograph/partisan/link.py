@@ -43,7 +43,7 @@ WRITE_SIZE: Final = 65_536
 """Bytes that are written at once."""
 LARGE: Final = 16_384
 """From this size on writing a message's parts one by one costs less than putting them together."""
-_STEP: Final = 131_072
+_STEP: Final = 65_536
 """Bytes of a large frame that are read or written at once; more would hold up other links."""
 
 _length: Final = Struct(">I").unpack_from
