@@ -28,6 +28,10 @@ FULLY_COVERED := \
 FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_reference; \
     Path("docs/reference/catalog-format.md").write_text(format_reference(), encoding="utf-8")'
 
+# So is the page of the gateway's file.
+GATEWAY_PAGE := 'from pathlib import Path; from heliograph.apps.gateway import format_reference; \
+    Path("docs/reference/gateway-file.md").write_text(format_reference(), encoding="utf-8")'
+
 DEMO        := examples/demo.py
 DEMO_EXTRAS := cli
 
@@ -85,6 +89,7 @@ coverage: $(DEV) ## report of the last run of the tests, and the gate
 generated: $(DEV) ## write again what is generated from the catalogs
 	$(BIN)/python -m heliograph catalog generate
 	$(BIN)/python -c $(FORMAT_PAGE)
+	$(BIN)/python -c $(GATEWAY_PAGE)
 
 generated-check: $(DEV) ## fail where a generated file differs from its catalog, or a catalog is at fault
 	$(BIN)/python -m heliograph catalog generate --check

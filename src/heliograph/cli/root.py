@@ -22,6 +22,9 @@ _COMMANDS: Final = {
     "completion": LazyCommand(
         "heliograph.cli.completion:completion", "Print the completion script for a shell"
     ),
+    "gateway": LazyCommand(
+        "heliograph.cli.gateway:gateway", "Poll devices, share them with others, export it all"
+    ),
     "modbus": LazyCommand(
         "heliograph.cli.modbus:modbus", "Read, write and simulate Modbus devices"
     ),

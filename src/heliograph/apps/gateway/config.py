@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that a gateway is run by: what it may hold, and what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heliograph._located import read
+from heliograph.apps.gateway.shapes import GATEWAY
+from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean
+from heliograph.catalog.model import Where
+from heliograph.modboss import ModbossError, Schema, SchemaError, transport_from_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from heliograph.catalog.shapes import Cell, Entry
+    from heliograph.modboss import Transport
+
+__all__ = ["Cluster", "DeviceConfig", "GatewayConfig", "Group", "Otlp", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Mappings of a device that are read together.
+
+    Attributes:
+        name: What events call it.
+        names: The mappings; None for all that can be read.
+        every: Seconds between two readings.
+        dead_bands: Mapping name -> by how much its value must differ to be told.
+    """
+
+    name: str
+    names: tuple[str, ...] | None
+    every: float
+    dead_bands: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """A device of the fleet.
+
+    Attributes:
+        name: Its name.
+        address: Where it is, as a URL.
+        transport: The same, parsed.
+        unit: Its id behind that address.
+        place: Where its schema comes from: a file, or `package.module:Class`.
+        schema: The schema.
+        groups: What is read how often.
+        attempts: How often a request is made before a reading counts as failed.
+        spacing: Seconds between two requests on its link.
+        content: Digest of what the file says of it, the schema included.
+    """
+
+    name: str
+    address: str
+    transport: Transport
+    unit: int
+    place: str
+    schema: type[Schema]
+    groups: tuple[Group, ...]
+    attempts: int
+    spacing: float
+    content: str = ""
+
+    def same(self, other: DeviceConfig) -> bool:
+        """Whether nothing has changed, so that polling can just go on."""
+        return self.content == other.content
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How a gateway finds the others.
+
+    Attributes:
+        name: Its name in the cluster.
+        listen: Where it listens.
+        advertise: Where others reach it, if that is elsewhere.
+        seeds: Name -> address of gateways to join.
+        tls: Paths of certificate, authority and perhaps key; None for plain connections.
+        bind_names: Whether peers may only have names that their certificates hold.
+        state: File that keeps the membership over restarts.
+        settle: Seconds without change before a gateway takes what has become its own.
+        patience: Seconds a starting gateway waits for others before it polls alone.
+    """
+
+    name: str
+    listen: str
+    advertise: tuple[str, ...] = ()
+    seeds: Mapping[str, str] = field(default_factory=dict)
+    tls: Mapping[str, str] | None = None
+    bind_names: bool = False
+    state: Path | None = None
+    settle: float = 0.5
+    patience: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Otlp:
+    """Where telemetry goes; what is None is left to the standard variables."""
+
+    endpoint: str | None = None
+    protocol: Any = None
+    headers: Mapping[str, str] | None = None
+    service_name: str | None = None
+    metric_interval: float | None = None
+    delay: float | None = None
+    where: Where | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """What a gateway's file holds.
+
+    Attributes:
+        path: The file.
+        devices: The devices, by name.
+        cluster: How it finds others; None for a gateway that is alone.
+        otlp: Where telemetry goes; None for nowhere.
+        health: Where it answers about its health; None for nowhere.
+        handlers: The file of handlers; None for none.
+        stop_within: Seconds that stopping may take.
+    """
+
+    path: Path
+    devices: Mapping[str, DeviceConfig]
+    cluster: Cluster | None = None
+    otlp: Otlp | None = None
+    health: str | None = None
+    handlers: Path | None = None
+    stop_within: float = 10.0
+
+    @property
+    def digest(self) -> str:
+        """What gateways compare, to learn whether they share out the same devices."""
+        return hashlib.blake2b("\0".join(sorted(self.devices)).encode(), digest_size=8).hexdigest()
+
+
+def load(path: str | os.PathLike[str]) -> GatewayConfig:
+    """Read a gateway's file, and the device files that it names.
+
+    Raises:
+        ConfigError: Something is wrong; all faults are named, each with its line.
+        ImportError: PyYAML is not installed.
+    """
+    faults = Faults()
+    config: GatewayConfig | None = None
+    with suppress(StopReadingError):
+        tree = read(path, faults, "gateway")
+        if tree is not None:
+            top = GATEWAY.check(tree, Where(os.fspath(path), 1, 1, ""), faults).value
+            config = _Reading(Path(path), faults).config(top)
+    if faults or config is None:
+        raise ConfigError(faults)
+    return config
+
+
+class _Reading:
+    """Makes a configuration of what has passed the shapes."""
+
+    def __init__(self, path: Path, faults: Faults) -> None:
+        self._path = path
+        self._faults = faults
+        self._schemas: dict[str, type[Schema] | None] = {}
+
+    def config(self, top: Entry) -> GatewayConfig:
+        devices = {
+            name: made
+            for name, cell in top.entry("devices").cells.items()
+            if cell.value is not None and (made := self._device(name, cell.value)) is not None
+        }
+        handlers = top.get("handlers")
+        return GatewayConfig(
+            path=self._path,
+            devices=devices,
+            cluster=self._cluster(top.entry("cluster")) if "cluster" in top else None,
+            otlp=_otlp(top.entry("otlp")) if "otlp" in top else None,
+            health=self._address(top.cells.get("health")),
+            handlers=None if handlers is None else self._file(handlers),
+            stop_within=top.get("stop_within", 10.0),
+        )
+
+    def _file(self, name: str) -> Path:
+        return self._path.parent / name
+
+    # -- Devices ----------------------------------------------------------------------------------
+
+    def _device(self, name: str, entry: Entry) -> DeviceConfig | None:
+        transport = None
+        with self._told(entry.where_of("address")):
+            transport = transport_from_url(entry.get("address", ""))
+        place = entry.get("schema")
+        if transport is None or place is None or entry.broken:
+            return None
+        schema = self._schema(place, entry.where_of("schema"))
+        if schema is None:
+            return None
+        groups = tuple(
+            self._group(group, cell.value, schema)
+            for group, cell in entry.entry("groups").cells.items()
+            if cell.value is not None
+        )
+        made = DeviceConfig(
+            name=name,
+            address=entry.get("address"),
+            transport=transport,
+            unit=entry.get("unit", 1),
+            place=place,
+            schema=schema,
+            groups=groups or (Group("default", None, 1.0),),
+            attempts=entry.get("attempts", 3),
+            spacing=entry.get("spacing", 0.0),
+        )
+        return replace(made, content=_content(made, self._file(place)))
+
+    def _group(self, name: str, entry: Entry, schema: type[Schema]) -> Group:
+        names = None
+        readable = [each.name for each in schema.mappings.values() if each.readable]
+        if "names" in entry:
+            names = tuple(cell.value for cell in entry.items("names"))
+            for cell in entry.items("names"):
+                self._known(cell.value, readable, cell.where, schema)
+        bands = entry.entry("dead_bands").cells
+        for band, cell in bands.items():
+            self._known(band, readable if names is None else names, cell.where, schema)
+        return Group(
+            name,
+            names,
+            entry.get("every", 1.0),
+            {band: cell.value for band, cell in bands.items() if cell.value is not None},
+        )
+
+    def _known(self, name: str, names: Any, where: Where, schema: type[Schema]) -> None:
+        if name not in names:
+            mend = did_you_mean(name, names, f"there are {', '.join(list(names)[:8])}")
+            self._faults.add(f"{schema.schema_name} has no {name!r} to be read here", where, mend)
+
+    def _schema(self, place: str, where: Where) -> type[Schema] | None:
+        if place in self._schemas:
+            return self._schemas[place]
+        self._schemas[place] = None
+        with self._told(where):
+            self._schemas[place] = self._load(place)
+        return self._schemas[place]
+
+    def _load(self, place: str) -> type[Schema]:
+        module, colon, name = place.partition(":")
+        if not colon or self._file(place).exists():
+            return Schema.from_file(self._file(place))
+        folder = str(self._path.parent.absolute())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        if not (isinstance(found, type) and issubclass(found, Schema)):
+            raise TypeError(f"{place} is no schema; derive it from heliograph.modboss.Schema")
+        return found
+
+    def _told(self, where: Where) -> _Told:
+        return _Told(self._faults, where)
+
+    # -- The rest ---------------------------------------------------------------------------------
+
+    def _cluster(self, entry: Entry) -> Cluster:
+        tls, bind = None, False
+        if "tls" in entry:
+            given = entry.entry("tls")
+            tls = {
+                name: str(self._file(given.get(name)))
+                for name in ("certificate", "key", "authority")
+                if name in given.cells
+            }
+            bind = given.get("bind_names", False)
+        state = entry.get("state")
+        return Cluster(
+            name=entry.get("name", ""),
+            listen=self._address(entry.cells.get("listen")) or "127.0.0.1:0",
+            advertise=tuple(cell.value for cell in entry.items("advertise")),
+            seeds={
+                name: cell.value
+                for name, cell in entry.entry("seeds").cells.items()
+                if cell.value is not None
+            },
+            tls=tls,
+            bind_names=bind,
+            state=None if state is None else self._file(state),
+            settle=entry.get("settle", 0.5),
+            patience=entry.get("patience", 5.0),
+        )
+
+    def _address(self, cell: Cell | None) -> str | None:
+        if cell is None:
+            return None
+        text: str = cell.value
+        port = text.rpartition(":")[2]
+        if int(port) > 0xFFFF:
+            self._faults.add(f"{port} is no port", cell.where, "ports go up to 65535")
+        return text
+
+
+# A module of the user's may raise anything else as well, and then its traceback says most.
+_UNREADABLE = (ModbossError, ValueError, TypeError, ImportError, AttributeError, OSError)
+
+
+class _Told:
+    """Turns what reading a device can fail with into faults at a place."""
+
+    def __init__(self, faults: Faults, where: Where) -> None:
+        self._faults = faults
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> bool:
+        if isinstance(error, SchemaError):
+            for fault in error.faults:
+                self._faults.add(str(fault), self._where)
+            return True
+        if isinstance(error, _UNREADABLE):
+            self._faults.add(str(error), self._where)
+            return True
+        return False
+
+
+def _otlp(entry: Entry) -> Otlp:
+    headers = entry.entry("headers").cells
+    return Otlp(
+        endpoint=entry.get("endpoint"),
+        protocol=entry.get("protocol"),
+        headers={name: cell.value for name, cell in headers.items()} if headers else None,
+        service_name=entry.get("service_name"),
+        metric_interval=entry.get("metric_interval"),
+        delay=entry.get("delay"),
+        where=entry.where,
+    )
+
+
+def _content(device: DeviceConfig, file: Path) -> str:
+    # A class cannot change while its module stays imported; a file can.
+    content = hashlib.blake2b(file.read_bytes()).hexdigest() if file.is_file() else ""
+    groups = [
+        (each.name, each.names, each.every, sorted(each.dead_bands.items()))
+        for each in device.groups
+    ]
+    said = [device.address, device.unit, device.place, device.attempts, device.spacing]
+    return json.dumps([said, groups, content])

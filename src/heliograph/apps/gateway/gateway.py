@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway as it runs: its parts put together, reloaded and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from heliograph import Telemetry
+from heliograph.apps.gateway import events
+from heliograph.apps.gateway.alarms import Alarms
+from heliograph.apps.gateway.config import load
+from heliograph.apps.gateway.health import HealthServer
+from heliograph.apps.gateway.peers import Peers, make_node
+from heliograph.apps.gateway.polls import Polls
+from heliograph.apps.gateway.sharing import Sharing, owner
+from heliograph.catalog import ConfigError, attach_from_config
+from heliograph.catalog.errors import Fault
+from heliograph.poller import Poller
+from heliograph.process import add_process_measurements
+
+if TYPE_CHECKING:
+    from heliograph.apps.gateway.alarms import Alarm
+    from heliograph.apps.gateway.config import DeviceConfig, GatewayConfig, Otlp
+    from heliograph.catalog import Attachment
+    from heliograph.otel import Bridge, FlushResult
+
+__all__ = ["Gateway", "alone"]
+
+Move = Literal["start", "share", "reload", "stop"]
+
+_SERVICE: Final = "heliograph-gateway"
+_ENDPOINTS: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")
+)
+# Seconds between two measurements of the process and its node; our choice.
+_MEASURED: Final = 5.0
+
+_log: Final = logging.getLogger("heliograph.gateway")
+
+
+def alone() -> str:
+    """What a gateway without a cluster is called."""
+    return f"gateway@{os.uname().nodename}"
+
+
+class Gateway:
+    """Polls its share of the devices until it is told to stop.
+
+    Args:
+        config: What its file holds.
+
+    Attributes:
+        config: What its file held when it was last read without fault.
+        name: Its name.
+        exported: How the last export ended; None before, and if there is none.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self.config = config
+        self.name = config.cluster.name if config.cluster is not None else alone()
+        self.exported: FlushResult | None = None
+        settle = config.cluster.settle if config.cluster is not None else 0.0
+        self._sharing = Sharing(self.name, round(settle * 1e9))
+        self._alarms = Alarms()
+        self._polls = Polls(self.name, self._valued)
+        self._node = make_node(config.cluster) if config.cluster is not None else None
+        self._peers: Peers | None = None
+        self._health: HealthServer | None = None
+        self._bridge: Bridge | None = None
+        self._handlers: Attachment | None = None
+        self._stop = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._reload = False
+        self._move: Move = "start"
+        self._began = time.monotonic_ns()
+        self._ready = False
+
+    def stop(self) -> None:
+        """Let it end; safe to be called from a signal handler of the loop."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Let it read its file again; as `stop`."""
+        self._reload = True
+        self._woken.set()
+
+    @property
+    def health_port(self) -> int | None:
+        """The port at which it answers about its health; None if it does not."""
+        return None if self._health is None else self._health.port
+
+    @property
+    def listen_addrs(self) -> tuple[str, ...]:
+        """Where it listens for other gateways; nothing if it is alone."""
+        return () if self._node is None else self._node.listen_addrs
+
+    # -- Running ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until `stop`.
+
+        Raises:
+            ConfigError: A file of handlers is wrong, or the settings of the export are.
+            OSError: It cannot listen where it should.
+            PartisanError: The same, for other gateways.
+        """
+        stack = AsyncExitStack()
+        try:
+            await self._start(stack)
+            await self._run()
+        finally:
+            until = time.monotonic() + self.config.stop_within
+            try:
+                async with asyncio.timeout(self.config.stop_within / 2):
+                    await self._end()
+                    await stack.aclose()
+            except TimeoutError:
+                _log.error("devices and peers did not let go in time; they are cut off")
+            if self._handlers is not None:
+                self._handlers.close()
+            if self._bridge is not None:
+                # It may block now: nothing else is left to be done.
+                self.exported = self._bridge.shutdown(timeout=max(0.1, until - time.monotonic()))
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        config = self.config
+        if config.otlp is not None or any(os.environ.get(name) for name in _ENDPOINTS):
+            self._bridge = _export(config.otlp, self.name)
+        self._attach()
+        if config.health is not None:
+            self._health = await stack.enter_async_context(HealthServer(config.health, self.state))
+        poller = Poller(period=_MEASURED)
+        add_process_measurements(poller)
+        if self._node is not None and config.cluster is not None:
+            self._peers = Peers(
+                self._node,
+                config.cluster.seeds,
+                digest=lambda: self.config.digest,
+                changed=self._woken.set,
+                differs=self._differs,
+                told=self._told,
+                welcome=self._own_alarms,
+            )
+            await stack.enter_async_context(self._node)
+            self._node.poll_with(poller)
+        await stack.enter_async_context(self._polls)
+        await stack.enter_async_context(poller)
+        events.STARTED.execute(
+            {"devices_configured": len(config.devices)},
+            {"gateway": self.name, "listens": list(self.listen_addrs)},
+        )
+
+    async def _run(self) -> None:
+        tasks = [asyncio.create_task(self._polls.run()), asyncio.create_task(self._share())]
+        if self._peers is not None:
+            tasks.append(asyncio.create_task(self._peers.run()))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                task.result()  # none of them ends by itself but by failing
+        finally:
+            for task in (*tasks, stopped):
+                task.cancel()
+            await asyncio.gather(*tasks, stopped, return_exceptions=True)
+
+    async def _end(self) -> None:
+        for name in sorted(self._sharing.drop(self.config.devices)):
+            await self._give_up(name, "stop")
+        events.STOPPED.execute(
+            {"uptime": time.monotonic_ns() - self._began}, {"gateway": self.name}
+        )
+
+    # -- Devices ----------------------------------------------------------------------------------
+
+    async def _share(self) -> None:
+        """Give up and take devices, as other gateways come and go, and the file changes."""
+        await self._meet()
+        self._woken.set()
+        while True:
+            due = self._sharing.due
+            timeout = None if due is None else max(0.0, (due - time.monotonic_ns()) / 1e9)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._woken.wait()
+            if self._woken.is_set():
+                self._woken.clear()
+                if self._reload:
+                    self._reload = False
+                    await self._read_again()
+                others = self._peers.living if self._peers is not None else ()
+                devices = self.config.devices
+                given_up = self._sharing.see(devices, others, time.monotonic_ns())
+                for name in sorted(given_up):
+                    await self._give_up(name, self._move)
+                if self._sharing.due is None:
+                    self._shared()
+            taken = self._sharing.take(time.monotonic_ns())
+            for name in sorted(taken):
+                self._polls.take(self.config.devices[name])
+                events.DEVICE_TAKEN.execute(
+                    {}, {"gateway": self.name, "device": name, "move": self._move}
+                )
+            if taken:
+                self._shared()
+
+    def _shared(self) -> None:
+        self._move, self._ready = "share", True
+        events.SHARE.execute(
+            {
+                "devices_polled": len(self._sharing.mine),
+                "gateways_living": len(self._sharing.living),
+            },
+            {"gateway": self.name},
+        )
+
+    async def _meet(self) -> None:
+        """Wait for the others, lest what they poll be polled twice."""
+        if self._peers is not None and self.config.cluster is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.config.cluster.patience):
+                    await self._peers.met.wait()
+
+    async def _give_up(self, name: str, move: Move) -> None:
+        await self._polls.give_up(name)
+        events.DEVICE_GIVEN_UP.execute({}, {"gateway": self.name, "device": name, "move": move})
+
+    def _differs(self, peer: str) -> None:
+        events.PEER_DIFFERS.execute({}, {"gateway": self.name, "peer": peer})
+
+    # -- Alarms -----------------------------------------------------------------------------------
+
+    def _valued(self, device: DeviceConfig, mapping: str, value: float) -> None:
+        limits = device.schema.mappings[mapping]
+        news = self._alarms.judge(
+            device.name,
+            mapping,
+            value,
+            below=limits.alarm_below,
+            above=limits.alarm_above,
+            told_by=self.name,
+        )
+        for alarm in news:
+            self._execute(alarm)
+            if self._peers is not None:
+                self._peers.broadcast(alarm)
+
+    def _told(self, alarm: Alarm) -> None:
+        if self._alarms.note(alarm):
+            self._execute(alarm)
+
+    def _execute(self, alarm: Alarm) -> None:
+        event = events.ALARM_RAISED if alarm.raised else events.ALARM_CLEARED
+        event.execute(
+            {"value": alarm.value, "limit": alarm.limit},
+            {
+                "gateway": self.name,
+                "device": alarm.device,
+                "mapping": alarm.mapping,
+                "side": alarm.side,
+                "told_by": alarm.told_by,
+            },
+        )
+
+    def _own_alarms(self) -> list[Alarm]:
+        return [each for each in self._alarms if each.device in self._sharing.mine]
+
+    # -- Its file ---------------------------------------------------------------------------------
+
+    async def _read_again(self) -> None:
+        try:
+            # Files are read in the loop: they are small, and nothing else may change meanwhile.
+            found = load(self.config.path)
+            if found.handlers is not None:  # tried where nobody listens, before anything is changed
+                attach_from_config(found.handlers, telemetry=Telemetry()).close()
+        except ConfigError as error:
+            events.RELOAD_REFUSED.execute(
+                {}, {"gateway": self.name, "faults": [str(each) for each in error.faults]}
+            )
+            return
+        before, self.config = self.config, found
+        for part in ("cluster", "otlp", "health"):
+            if getattr(before, part) != getattr(found, part):
+                _log.warning("what is new in the section %s needs a restart", part)
+        self._move = "reload"
+        changed = [
+            name
+            for name, device in before.devices.items()
+            if name not in found.devices or not device.same(found.devices[name])
+        ]
+        for name in sorted(self._sharing.drop(changed)):
+            await self._give_up(name, "reload")
+        self._alarms.keep(found.devices)
+        events.RELOADED.execute({"devices_configured": len(found.devices)}, {"gateway": self.name})
+        if self._handlers is not None:
+            self._handlers.close()
+        self._attach()
+        if self._peers is not None:
+            self._peers.announce()
+
+    def _attach(self) -> None:
+        handlers = self.config.handlers
+        self._handlers = None if handlers is None else attach_from_config(handlers)
+
+    # -- Health -----------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """How it is doing, as plain data: what `/readyz` answers."""
+        devices: dict[str, Any] = {
+            name: {"gateway": owner(name, self._sharing.living)} for name in self.config.devices
+        }
+        for name, status in self._polls.statuses().items():
+            devices[name] = {
+                "gateway": self.name,
+                "state": status.state,
+                "since": status.since,
+                **({"failure": status.failure} if status.failure else {}),
+            }
+        members = self._node.members() if self._node is not None and self._node.running else []
+        return {
+            "ready": self._ready,
+            "gateway": self.name,
+            "gateways": sorted(self._sharing.living),
+            "members": {each.name: each.state for each in members},
+            "devices": devices,
+            "alarms": [each.message() for each in self._alarms],
+            "export": self.exports(),
+        }
+
+    def exports(self) -> dict[str, Any]:
+        """What has been exported and dropped, by signal; nothing if nothing is."""
+        if self._bridge is None:
+            return {}
+        return {
+            signal: {
+                "exported": each.exported,
+                "queued": each.queued,
+                "dropped": dict(each.dropped),
+                "away": each.away,
+                **({"error": each.error} if each.error else {}),
+            }
+            for signal, each in self._bridge.health().signals.items()
+        }
+
+
+def _export(otlp: Otlp | None, name: str) -> Bridge:
+    from heliograph import otel
+
+    service = None if otlp is None else otlp.service_name
+    if service is None and not os.environ.get("OTEL_SERVICE_NAME"):
+        service = _SERVICE
+    try:
+        return otel.configure(
+            None if otlp is None else otlp.endpoint,
+            protocol=None if otlp is None else otlp.protocol,
+            headers=None if otlp is None else otlp.headers,
+            service_name=service,
+            resource_attributes={"service.instance.id": name},
+            metric_interval=None if otlp is None else otlp.metric_interval,
+            delay=None if otlp is None else otlp.delay,
+        )
+    except otel.ConfigurationError as error:
+        where = None if otlp is None else otlp.where
+        raise ConfigError([Fault(str(each), where) for each in error.faults]) from error

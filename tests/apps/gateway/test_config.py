@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's file: what it may hold, and every fault with its place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from heliograph import Telemetry
+from heliograph.apps.gateway import DEFAULT, GATEWAY, GatewayConfig, Group, format_reference, load
+from heliograph.catalog import ConfigError, attach_from_config
+
+ROOT = Path(__file__).parents[3]
+BOILER = """\
+schema: Boiler
+input_registers:
+  flow_temp: {address: 0, codec: int16, scale: 0.1, unit: Cel, alarm_above: 75}
+  return_temp: {address: 1, codec: int16, scale: 0.1, unit: Cel}
+"""
+
+DEVICE = "devices:\n  a: {{address: tcp://h, schema: boiler.yaml, groups: {{g: {{{}}}}}}}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("boiler.yaml").write_text(BOILER)
+    return tmp_path
+
+
+def read(text: str) -> GatewayConfig:
+    Path("gateway.yaml").write_text(text)
+    return load("gateway.yaml")
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_the_file_to_begin_with_is_sound(folder: Path) -> None:
+    config = read(DEFAULT)
+
+    assert list(config.devices) == ["boiler-1"]
+    assert config.devices["boiler-1"].schema.schema_name == "Boiler"
+    assert config.cluster is not None
+    assert config.cluster.seeds == {"g2@192.168.1.12": "192.168.1.12:7200"}
+    assert config.otlp is not None
+    assert config.otlp.metric_interval == 10
+    assert config.health == "127.0.0.1:8080"
+
+
+def test_the_schema_for_editors_takes_what_is_taken_here(folder: Path) -> None:
+    jsonschema.validate(yaml.safe_load(DEFAULT), GATEWAY.schema())
+
+
+def test_a_device_needs_little(folder: Path) -> None:
+    config = read("devices: {a: {address: 'tcp://127.0.0.1', schema: boiler.yaml}}")
+
+    device = config.devices["a"]
+    assert (device.unit, device.attempts, device.groups) == (1, 3, (Group("default", None, 1.0),))
+    assert (config.cluster, config.otlp, config.health, config.handlers) == (None,) * 4
+
+
+def test_groups_have_names_intervals_and_dead_bands(folder: Path) -> None:
+    config = read("""\
+devices:
+  a:
+    address: tcp://127.0.0.1
+    schema: boiler.yaml
+    groups:
+      fast: {every: 0.5, names: [flow_temp], dead_bands: {flow_temp: 0.2}}
+      slow: {every: 60, names: [return_temp]}
+""")
+
+    assert config.devices["a"].groups == (
+        Group("fast", ("flow_temp",), 0.5, {"flow_temp": 0.2}),
+        Group("slow", ("return_temp",), 60),
+    )
+
+
+def test_a_schema_may_be_a_class(folder: Path) -> None:
+    (folder / "plant_of_gateway.py").write_text(
+        "from heliograph.modboss import Schema, coil\n\nclass Pump(Schema):\n    on = coil(1)\n"
+    )
+
+    config = read("devices: {a: {address: tcp://h, schema: 'plant_of_gateway:Pump'}}")
+
+    assert list(config.devices["a"].schema.mappings) == ["on"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "gateway.yaml:1:1: the file is empty; write 'key: value' lines"),
+        (
+            "cluster: {name: g1@a, listen: 'a:1'}",
+            "gateway.yaml:1:1: missing 'devices'; add devices",
+        ),
+        ("devices: {}\nclutser: {}", "unknown key 'clutser'; did you mean 'cluster'?"),
+        (
+            "devices: {a: {address: tcp://h, schema: boiler.yaml, unti: 3}}",
+            "unknown key 'unti' in devices.a; did you mean 'unit'?",
+        ),
+        (
+            "devices:\n  a: {address: ftp://h, schema: boiler.yaml}",
+            "gateway.yaml:2:7: transport 'ftp://h'",
+        ),
+        (
+            "devices:\n  a: {address: tcp://h, schema: none.yaml}",
+            "gateway.yaml:2:25: none.yaml:1: cannot be read: No such file or directory",
+        ),
+        ("devices:\n  a: {address: tcp://h, schema: 'os:path'}", "is no schema; derive it from"),
+        ("devices:\n  a: {address: tcp://h, schema: 'nope:Pump'}", "No module named 'nope'"),
+        ("devices:\n  a: {address: tcp://h, schema: 'os:Pump'}", "has no attribute 'Pump'"),
+        (
+            DEVICE.format("names: [flow]"),
+            "Boiler has no 'flow' to be read here",
+        ),
+        (
+            DEVICE.format("dead_bands: {x: 9}"),
+            "Boiler has no 'x' to be read here",
+        ),
+        ("devices: {}\nhealth: '127.0.0.1:70000'", "70000 is no port in health; ports go up"),
+        ("devices: {}\nhealth: 8080", "expected an address to listen at, found the number 8080"),
+        ("devices: {}\ncluster: {name: g1, listen: 'a:1'}", "'g1' is not a name of a node"),
+        ("devices: {}\notlp: {protocol: http}", "unknown protocol 'http'"),
+        ("devices: {}\nstop_within: 0", "stop_within"),
+    ],
+)
+def test_a_fault_is_told_with_its_place(folder: Path, text: str, expected: str) -> None:
+    [fault] = faults(text)
+
+    assert fault.startswith("gateway.yaml:")
+    assert expected in fault
+
+
+def test_faults_of_a_device_file_are_told_where_it_is_named(folder: Path) -> None:
+    Path("bad.yaml").write_text("coils: {a: 70000, b: {address: 1, codec: int17}}")
+
+    found = faults("devices:\n  a: {address: tcp://h, schema: bad.yaml}")
+
+    assert len(found) == 2
+    assert all(each.startswith("gateway.yaml:2:25: bad.yaml:1: mapping ") for each in found)
+
+
+def test_a_device_is_the_same_until_its_file_says_something_else(folder: Path) -> None:
+    text = "devices: {a: {address: tcp://h, schema: boiler.yaml}}"
+    before = read(text)
+
+    assert before.devices["a"].same(read(text).devices["a"])
+    assert not before.devices["a"].same(read(text.replace("//h", "//i")).devices["a"])
+
+    Path("boiler.yaml").write_text(BOILER.replace("75", "80"))
+
+    assert not before.devices["a"].same(read(text).devices["a"])
+    assert before.digest == read(text).digest
+    assert before.digest != read(text.replace("a:", "b:", 1)).digest
+
+
+def test_the_reference_is_what_the_file_is_checked_by() -> None:
+    page = (ROOT / "docs" / "reference" / "gateway-file.md").read_text(encoding="utf-8")
+
+    assert page == format_reference(), "write it again: make generated"
+
+
+def test_the_example_is_sound() -> None:
+    config = load(ROOT / "examples" / "gateway" / "gateway.yaml")
+
+    assert list(config.devices) == ["boiler", "heat-pump"]
+    assert config.handlers is not None
+    with attach_from_config(config.handlers, telemetry=Telemetry()) as attached:
+        assert attached.events["alarms"] == ("gateway.alarm.raised", "gateway.alarm.cleared")
+
+
+def test_the_files_of_the_guide_are_sound(folder: Path) -> None:
+    guide = (ROOT / "docs" / "how-to" / "run-a-gateway.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?ms)^```yaml\n(.*?)^```$", guide)
+    Path("boiler.yaml").write_text(blocks[0])
+
+    config = read(blocks[1] + blocks[2])
+
+    assert config.cluster is not None
+    assert config.devices["boiler"].schema.mappings["flow_temp"].alarm_above == 75

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gateways as processes, over real sockets: shares, failover, return, alarms, reload, stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph.apps.gateway import owner
+from heliograph.modboss.virtual import Silence
+from tests.apps.gateway.fleet import PERIOD, Fleet
+
+NAMES = ("g1@127.0.0.1", "g2@127.0.0.1", "g3@127.0.0.1")
+# The bar is 3 periods or 5 s, whichever is longer.
+FAILOVER = max(3 * PERIOD, 5.0)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(tmp_path) as made:
+        yield made
+
+
+def get(port: int, path: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_a_gateway_that_dies_is_stood_in_for_until_it_returns(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.wait(lambda: fleet.shared(*NAMES), "shared out over three")
+    by_hash = {device: {owner(device, NAMES)} for device in fleet.plant}
+    assert fleet.holders() == by_hash
+    victim = next(iter(by_hash["boiler"])) or ""
+    rest = tuple(name for name in NAMES if name != victim)
+
+    fleet.gateways[victim].end(signal.SIGKILL)
+    killed = time.monotonic()
+    orphans = [device for device, held in by_hash.items() if victim in held]
+    counts = {device: len(fleet.plant[device].requests) for device in orphans}
+    for device in orphans:
+        fleet.plant[device].wait_for_requests(counts[device] + 1)
+    took = time.monotonic() - killed
+    assert took < FAILOVER
+    fleet.wait(lambda: fleet.shared(*rest), "taken over by the other two")
+
+    fleet.start(victim)
+    fleet.wait(lambda: fleet.shared(*NAMES), "moved back")
+    assert fleet.holders() == by_hash
+    for device in orphans:
+        taken = fleet.gateways[victim].events("gateway.device.taken")
+        [at] = [each["time"] for each in taken if each["metadata"]["device"] == device]
+        [given_up] = [
+            each["time"]
+            for name in rest
+            for each in fleet.gateways[name].events("gateway.device.given_up")
+            if each["metadata"]["device"] == device
+        ]
+        # Two of them poll it at the same time for one period at most; in fact there is a gap.
+        assert given_up < at + PERIOD
+
+
+def test_an_alarm_is_seen_on_every_gateway(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.wait(lambda: fleet.shared(*NAMES), "shared out")
+
+    fleet.plant["tank"]["flow_temp"] = 90.0
+    fleet.wait(
+        lambda: all(g.events("gateway.alarm.raised") for g in fleet.gateways.values()), "raised"
+    )
+    told = {name: g.events("gateway.alarm.raised") for name, g in fleet.gateways.items()}
+    assert all(len(each) == 1 for each in told.values())
+    for name, [line] in told.items():
+        assert line["measurements"] == {"value": 90.0, "limit": 75.0}
+        assert line["metadata"] == {
+            "gateway": name,
+            "device": "tank",
+            "mapping": "flow_temp",
+            "side": "above",
+            "told_by": owner("tank", NAMES),
+        }
+
+    fleet.plant["tank"]["flow_temp"] = 60.0
+    fleet.wait(
+        lambda: all(g.events("gateway.alarm.cleared") for g in fleet.gateways.values()), "cleared"
+    )
+
+
+def test_a_device_that_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with Fleet(tmp_path, devices=2) as fleet:
+        document = fleet.document(NAMES[0])
+        document["cluster"]["patience"] = 0.1
+        for device in document["devices"].values():
+            device["attempts"] = 1
+            device["address"] += "?timeout=0.2"
+        process = fleet.begin(NAMES[0], document)
+        fleet.wait(lambda: len(process.events("gateway.device.taken")) == 2, "taken")
+        fleet.plant["chiller"].wait_for_requests(2)
+
+        with fleet.plant["chiller"].inject(Silence()):
+            fleet.wait(lambda: bool(process.events("gateway.device.failing")), "failing")
+            status, state = get(fleet.health[NAMES[0]], "/readyz")
+            assert status == 200
+            assert state["devices"]["boiler"]["state"] == "ok"
+            assert state["devices"]["chiller"]["state"] == "failing"
+            assert "no answer within 0.2 s" in state["devices"]["chiller"]["failure"]
+        fleet.wait(lambda: bool(process.events("gateway.device.recovered")), "recovered")
+
+        [line] = process.events("gateway.device.failing")
+        assert line["metadata"]["device"] == "chiller"
+        assert process.end() == 0
+
+
+def test_a_file_is_read_again_when_the_line_hangs_up(tmp_path: Path) -> None:
+    with Fleet(tmp_path, devices=3) as fleet:
+        document = fleet.document(NAMES[0])
+        document["cluster"]["patience"] = 0.1
+        kept, changed, gone = document["devices"]
+        removed = document["devices"].pop(gone)
+        process = fleet.begin(NAMES[0], document)
+        fleet.wait(lambda: len(process.events("gateway.device.taken")) == 2, "taken")
+
+        fleet.file(NAMES[0], {**document, "devises": {}})
+        process.popen.send_signal(signal.SIGHUP)
+        fleet.wait(lambda: bool(process.events("gateway.reload.refused")), "refused")
+        [refused] = process.events("gateway.reload.refused")
+        assert "unknown key 'devises'" in refused["metadata"]["faults"][0]
+
+        document["devices"][changed]["groups"]["default"]["every"] = 0.5
+        document["devices"][gone] = removed
+        fleet.file(NAMES[0], document)
+        process.popen.send_signal(signal.SIGHUP)
+        fleet.wait(lambda: len(process.events("gateway.device.taken")) == 4, "taken anew")
+
+        [line] = process.events("gateway.device.given_up")
+        assert (line["metadata"]["device"], line["metadata"]["move"]) == (changed, "reload")
+        again = [each["metadata"]["device"] for each in process.events("gateway.device.taken")[2:]]
+        assert again == [changed, gone]
+        assert kept not in again
+        assert process.end() == 0
+
+
+def test_it_stops_within_its_deadline_though_nobody_takes_its_telemetry(tmp_path: Path) -> None:
+    # Nothing listens at port 9 of this machine, and so nothing is ever taken.
+    with Fleet(
+        tmp_path, devices=1, otlp={"endpoint": "http://127.0.0.1:9"}, stop_within=2
+    ) as fleet:
+        document = fleet.document(NAMES[0])
+        document["cluster"]["patience"] = 0.1
+        process = fleet.begin(NAMES[0], document)
+        fleet.wait(lambda: bool(process.events("gateway.device.taken")), "taken")
+        assert get(fleet.health[NAMES[0]], "/healthz") == (200, {"alive": True})
+        assert get(fleet.health[NAMES[0]], "/nope")[0] == 404
+
+        began = time.monotonic()
+        assert process.end() == 0
+
+        # The interpreter's own end comes on top; it takes its time on a busy machine.
+        assert time.monotonic() - began < 2 + 5
+        assert process.lines[-1]["kind"] == "summary"
+        assert process.events("gateway.device.given_up")[0]["metadata"]["move"] == "stop"
+
+
+def test_two_with_different_devices_say_so(tmp_path: Path) -> None:
+    with Fleet(tmp_path, devices=2) as fleet:
+        one = fleet.document(NAMES[0])
+        two = fleet.document(NAMES[1])
+        two["devices"].pop("chiller")
+        processes = [fleet.begin(NAMES[0], one), fleet.begin(NAMES[1], two)]
+
+        fleet.wait(
+            lambda: all(each.events("gateway.peer.differs") for each in processes), "differs"
+        )
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    with Fleet(tmp_path, devices=1) as fleet:
+        document = fleet.document(NAMES[0])
+        document["cluster"]["listen"] = fleet.servers["boiler"].url.removeprefix("tcp://")
+        process = fleet.begin(NAMES[0], document)
+
+        assert process.popen.wait(30) == 4
+        process.end()
+        assert "Traceback" not in process.stderr
+        assert len(process.stderr.splitlines()) == 1
