@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,7 +22,7 @@ from heliograph.partisan.link import LARGE, WRITE_SIZE
 from heliograph.partisan.loops import running_loop
 from heliograph.partisan.messaging import Messaging
 from heliograph.partisan.protocol import ProtocolConfig, inputs
-from heliograph.partisan.protocol.effects import Monitored, PeerDown
+from heliograph.partisan.protocol.effects import CallRequested, Monitored, PeerDown
 from heliograph.partisan.sending import Routes
 from heliograph.partisan.telling import Teller, addresses
 from heliograph.partisan.watching import Watchers
@@ -237,6 +238,9 @@ class Node:
             self._messaging.processes.node_down(effect.spec.name)
         elif type(effect) is Monitored:
             self._messaging.monitored(effect)
+        elif type(effect) is CallRequested:
+            # Not at once: the protocol's other effects come first.
+            self._loop.call_soon(partial(self._messaging.called, effect))
 
     # -- Membership -------------------------------------------------------------------------------
 

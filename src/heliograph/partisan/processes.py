@@ -187,6 +187,10 @@ class Processes:
         taker(message)
         return True
 
+    def has(self, number: str) -> bool:
+        """Whether there is a process of this number."""
+        return number in self._takers or number in self.monitors
+
     def node_down(self, peer: str) -> None:
         """Let nobody wait for a node that is gone."""
         for pending in self._pending.values():

@@ -27,6 +27,7 @@ from heliograph.partisan import (
     UnknownNodeError,
 )
 from heliograph.partisan.driver import PlaintextWarning
+from heliograph.partisan.protocol import inputs
 from tests.partisan.node.clusters import SLOW_PINGS, all_up, cluster, make, until
 from tests.partisan.node.conftest import Run
 
@@ -343,6 +344,35 @@ class TestMessages:
                 monitor.close()
                 assert monitor.ended
                 again.close()
+
+        run(main)
+
+    def test_remote_calls_are_answered_at_once(self, run: Run) -> None:
+        async def main() -> None:
+            async with cluster("a", "b") as (a, b):
+                b.register("alive")
+                answers: list[object] = []
+                for module, function, arguments in (
+                    ("partisan", "is_process_alive", [RemoteRef(Atom(b.name), "name", "alive")]),
+                    ("partisan", "is_process_alive", [RemoteRef(Atom(b.name), "name", "dead")]),
+                    ("erlang", "node", []),
+                ):
+                    ref = a._messaging.processes.new(answers.append)
+                    call = inputs.Call(
+                        Atom(b.name),
+                        ref.term(),
+                        Atom(module),
+                        Atom(function),
+                        [each.term() for each in arguments],
+                    )
+                    a._driver.do(call)
+                    await until(lambda: answers)
+                    a._messaging.processes.end(ref)
+                    expected = {"alive": True, "dead": False}.get(
+                        arguments[0].id if arguments else "", (Atom("badrpc"), Atom("undef"))
+                    )
+                    assert answers == [(Atom("rpc_response"), expected)]
+                    answers.clear()
 
         run(main)
 
