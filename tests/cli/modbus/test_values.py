@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import click
 import pytest
 
 from heliograph.cli.modbus.faults import parse_fault
-from heliograph.cli.modbus.schemas import parse_ranges
-from heliograph.cli.modbus.values import parse_script, parse_value
+from heliograph.cli.modbus.schemas import parse_ranges, schema_of_addresses
+from heliograph.cli.modbus.values import fitting, parse_script, parse_value
 from heliograph.modboss.virtual import (
     Close,
     Corrupt,
@@ -24,6 +25,8 @@ from heliograph.modboss.virtual import (
     WrongTransaction,
     WrongUnit,
 )
+
+NOON = "2026-01-02T12:00:00"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,29 @@ def test_a_value_is_what_it_looks_like(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "text", "value"),
+    [
+        ("coil:1", "1", True),
+        ("coil:1", "0", False),
+        ("coil:1", "on", True),
+        ("coil:1:raw", "1", 1),
+        ("holding:1:uint16", "1", 1),
+        ("holding:1:uint16", "hot", "hot"),
+        ("holding:1:4:utf8", "1", "1"),
+        ("holding:1:4:utf8", "21.5", "21.5"),
+        ("holding:1:4:utf8", "true", "true"),
+        ("holding:1:date", "2026-01-02", date(2026, 1, 2)),
+        ("holding:1:datetime", NOON, datetime.fromisoformat(NOON)),
+    ],
+)
+def test_a_text_stands_for_what_the_codec_takes(spec: str, text: str, value: Any) -> None:
+    mapping = schema_of_addresses([spec]).mappings[spec]
+
+    assert fitting(mapping, text) == value
+    assert type(fitting(mapping, text)) is type(value)
+
+
+@pytest.mark.parametrize(
     ("text", "values"),
     [
         ("steps(1, 2.5, 'x')", [1, 2.5, "x", "x"]),
@@ -63,13 +89,17 @@ def test_a_script_is_written_as_a_call(text: str, values: list[Any]) -> None:
 
 
 def test_scripts_of_time_are_written_as_calls() -> None:
-    assert parse_script("sine(20, 5, 60)").at(15, 0) == pytest.approx(25)
-    assert parse_script("ramp(0, 10, 60, repeat=True)").at(90, 0) == pytest.approx(5)
+    swinging, rising = map(parse_script, ("sine(20, 5, 60)", "ramp(0, 10, 60, repeat=True)"))
+
+    assert swinging is not None
+    assert swinging.at(15, 0) == pytest.approx(25)
+    assert rising is not None
+    assert rising.at(90, 0) == pytest.approx(5)
 
 
 @pytest.mark.parametrize("text", ["sin(1)", "steps", "steps(1", "21", "ramp"])
-def test_what_is_no_call_of_a_script_is_a_value(text: str) -> None:
-    assert parse_script(text) == parse_value(text)
+def test_what_is_no_call_of_a_script_is_none(text: str) -> None:
+    assert parse_script(text) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import click
 from heliograph.cli.modbus.faults import parse_fault
 from heliograph.cli.modbus.schemas import load_schema
 from heliograph.cli.modbus.target import SECONDS, interrupts, need_pymodbus, schema_option
-from heliograph.cli.modbus.values import assignments, clock, parse_script
+from heliograph.cli.modbus.values import assignments, clock, fitting, parse_script
 from heliograph.cli.output import JSON_VERSION, json_option, plural
 
 if TYPE_CHECKING:
@@ -109,8 +109,12 @@ def _device(
     else:
         raise click.UsageError("say what to simulate: a dump's file, a --schema, or both", ctx)
     for name, text in assignments(values, addresses=False):
+        script = parse_script(text)
+        if script is None and found is not None and name in found.mappings:
+            device[name] = fitting(found.mappings[name], text)
+            continue
         try:
-            device[name] = parse_script(text)
+            device[name] = script
         except LookupError as error:
             raise click.BadParameter(str(error), ctx, param_hint="--set") from None
     return device

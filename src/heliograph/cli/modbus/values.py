@@ -6,14 +6,18 @@ from __future__ import annotations
 import ast
 import json
 import time
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["assignments", "clock", "parse_script", "parse_value", "shown"]
+    from heliograph.modboss import Mapping
+    from heliograph.modboss.virtual import Script
+
+__all__ = ["assignments", "clock", "fitting", "parse_script", "parse_value", "shown"]
 
 _WORDS: Final = {"true": True, "on": True, "false": False, "off": False, "null": None}
 
@@ -49,18 +53,50 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def parse_script(text: str) -> Any:
-    """A value, or a script: `sine(20, 5, 60)`, `ramp(0, 100, 60)`, `steps(1, 2, 3)`.
+def fitting(mapping: Mapping, text: str) -> Any:
+    """The value that a text stands for, as a mapping takes it.
+
+    What looks like a number may be meant as text, a bit or, written as ISO 8601 has it, a time: the
+    first of these that the mapping's codec takes. If it takes none, it is asked to say why.
+    """
+    from heliograph.modboss import ModbossError
+
+    first = parse_value(text)
+    for value in (first, *_readings(first, text)):
+        try:
+            mapping.encode(value)
+        except ModbossError:
+            continue
+        return value
+    return first
+
+
+def _readings(first: Any, text: str) -> Iterator[Any]:
+    if type(first) is int and first in {0, 1}:
+        yield bool(first)
+    yield text
+    for kind in (datetime, date):
+        try:
+            yield kind.fromisoformat(text)
+        except ValueError:
+            continue
+
+
+def parse_script(text: str) -> Script | None:
+    """The script that a text is: `sine(20, 5, 60)`, `ramp(0, 100, 60)`, `steps(1, 2, 3)`.
+
+    Returns:
+        None if it is none.
 
     Raises:
         click.UsageError: A script has arguments that it cannot have.
     """
     from heliograph.modboss.virtual import ramp, sine, steps
 
-    scripts: dict[str, Callable[..., Any]] = {"ramp": ramp, "sine": sine, "steps": steps}
+    scripts: dict[str, Callable[..., Script]] = {"ramp": ramp, "sine": sine, "steps": steps}
     name, opening, rest = text.partition("(")
     if name not in scripts or not opening or not rest.endswith(")"):
-        return parse_value(text)
+        return None
     try:
         call = ast.parse(text, mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heliograph.cli.modbus.target import Target, place, target_options
-from heliograph.cli.modbus.values import assignments, parse_value, shown
+from heliograph.cli.modbus.values import assignments, fitting, shown
 from heliograph.cli.output import json_option
 
 if TYPE_CHECKING:
@@ -43,14 +43,17 @@ def write(
 ) -> None:
     """Write values to a device, by name or address.
 
-    A value is a number, true, false, on, off, a JSON list, or else text.
+    A value is a number, true, false, on, off, a JSON list, a date or time, or else text.
     """
     pairs = assignments(values, addresses=options["schema"] is None)
     target = Target.of(ctx, url, [name for name, _ in pairs], **options)
     from heliograph.modboss import ModbossError
 
     mappings = target.schema.mappings
-    wanted = {name: parse_value(text) for name, text in pairs}
+    # A name that there is not is the device's to complain of.
+    wanted = {
+        name: fitting(mappings[name], text) if name in mappings else text for name, text in pairs
+    }
     try:
         asyncio.run(_write(target, wanted, verify=verify))
     except ModbossError:
