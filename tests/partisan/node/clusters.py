@@ -33,6 +33,21 @@ QUICK = ProtocolConfig(
 SLOW_PINGS = replace(QUICK, idle_timeout=60_000 * MILLISECOND)
 """The same, without pings."""
 
+
+def patient(config: ProtocolConfig) -> ProtocolConfig:
+    """The same for processes that may have to wait for a processor."""
+    return replace(
+        config, idle_timeout=400 * MILLISECOND, ping_timeout=200 * MILLISECOND, ping_attempts=4
+    )
+
+
+def free_port() -> int:
+    """Find a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
 CHANNELS = (Channel("data", 2),)
 
 
