@@ -129,9 +129,10 @@ class Player:
             if message is None:
                 self._ended(record)
             elif record.sender == self.name:
-                if not self._due(record):
-                    self._cause(record, message)
                 self._compare(record.connection)
+                if not self._compared(record):
+                    self._cause(record, message)
+                    self._compare(record.connection)
             elif not record.dropped:
                 self._hear(record)
         return self._finish()
@@ -286,11 +287,10 @@ class Player:
 
     # --- why our node sent something ---
 
-    def _due(self, record: Record) -> bool:
-        """Tell whether a frame is there that was not compared yet, or will be without more ado."""
+    def _compared(self, record: Record) -> bool:
+        """Tell whether a frame of ours stood for this one already."""
         number = record.connection
-        sent = len(self.sent.get(self.ours.get(number, 0), ()))
-        return sent > self.matched.get(number, 0)
+        return record in self._recorded(number)[: self.matched.get(number, 0)]
 
     def _cause(self, record: Record, message: Message) -> None:
         """Do what must have happened that our node sends a message now."""

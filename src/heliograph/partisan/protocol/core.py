@@ -152,7 +152,7 @@ class NodeCore(Mesh):
     def _fired(self, key: TimerKey, now: int) -> list[Effect]:
         if key.kind == "gossip":
             again = SetTimer(key, now + self.config.gossip_interval)
-            return [again, *self._gossip(self.members), *self._connect_all(now)]
+            return [again, *self._connect_all(now), *self._gossip(self.members)]
         if key.kind == "retransmit":
             again = SetTimer(key, now + self.config.delivery.retransmit_interval)
             return [again, *self._retransmit(now)]

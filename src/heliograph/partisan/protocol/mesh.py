@@ -293,6 +293,8 @@ class Mesh:
         remain = self._reroute(name, channel)
         if not peer.connected:
             effects += self.remote.node_down(name)
+            if not peer.dialling:
+                peer.backlog.clear()
         if reason not in _FINAL_REASONS:
             effects.append(SetTimer(TimerKey("connect", name), peer.retry_at))
             if remain and resend:
@@ -333,7 +335,11 @@ class Mesh:
             told = Write(number, Gossip(self.spec, self._state_of(members)))
             return [*self._adopt(members, now), told]
         peer.joining = False
+        known = set(self.peers)
         effects = self._adopt(members, now)
+        for name in self.peers.keys() - known:
+            # They hear of us from this peer, and need not be told by a handshake as well.
+            self.peers[name].pending = False
         return [*effects, *self._gossip(self.members), *self._connect_all(now)]
 
     def _gossiped(self, gossip: Gossip, now: int) -> list[Effect]:
@@ -361,7 +367,7 @@ class Mesh:
             # It does not know that it was removed. It will dial again, and be told by our state.
             known = [each for each in self.connections.values() if each.peer == sender.name]
             effects += self._hang_up(known, "leave", now)
-        return [*effects, *self._gossip(members), *self._connect_all(now)]
+        return [*effects, *self._connect_all(now), *self._gossip(members)]
 
     def _left_for(self, theirs: OrSet) -> bool:
         """Tell whether a set knows this node only from before it left."""
@@ -424,13 +430,18 @@ class Mesh:
         return [*effects, Persist(self.state()), LeftCluster(removed)]
 
     def _gossip(self, members: OrSet) -> list[Effect]:
-        """Send a membership to all that are members now."""
+        """Send a membership to all members that are connected or being dialled.
+
+        To those that cannot be reached it would be old news: they get the state of then with their
+        next handshake.
+        """
         message = Gossip(self.spec, self._state_of(members))
         effects: list[Effect] = []
         for name in self._told:
             peer = self.peers[name]
-            peer.backlog.append(message)
-            effects += self._flush(peer)
+            if peer.connected or peer.dialling:
+                peer.backlog.append(message)
+                effects += self._flush(peer)
         return effects
 
     def _state_of(self, members: OrSet) -> Term:
