@@ -13,8 +13,10 @@ from heliograph.modboss.virtual.line import Line
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Collection, Container
     from types import TracebackType
 
+    from heliograph.modboss.mapping import ObjectType
     from heliograph.modboss.transports import Framing, Transport
     from heliograph.modboss.virtual.device import VirtualDevice
     from heliograph.modboss.virtual.faults import Fault, Rule
@@ -167,9 +169,29 @@ class VirtualServer:
 
     # -- Faults -----------------------------------------------------------------------------------
 
-    def inject(self, *faults: Fault, **when: Any) -> Rule:
-        """Let requests of any of its devices go wrong: as `VirtualDevice.inject`, without names."""
-        return self.faults.inject(*faults, **when)
+    def inject(
+        self,
+        *faults: Fault,
+        object_type: ObjectType | None = None,
+        addresses: int | range | Collection[int] | None = None,
+        count: int | Container[int] | None = None,
+        only: Literal["read", "write"] | None = None,
+        calls: int | Container[int] | None = None,
+        times: int | None = None,
+    ) -> Rule:
+        """Let requests of any of its devices go wrong: as `VirtualDevice.inject`, without names.
+
+        Calls are counted over all devices.
+        """
+        return self.faults.inject(
+            *faults,
+            object_type=object_type,
+            addresses=addresses,
+            count=count,
+            only=only,
+            calls=calls,
+            times=times,
+        )
 
     def drop_connections(self) -> None:
         """Reset all connections that there are now. From any thread."""
