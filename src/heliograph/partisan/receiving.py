@@ -111,6 +111,8 @@ class Receiver:
                     if link.close_reason is not None:
                         return end
         except DecodeError as error:
+            if control:
+                owner.control(link, tuple(control))
             owner.misbehaved(link, error)
             if link.close_reason is not None:
                 return end

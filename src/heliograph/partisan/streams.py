@@ -133,12 +133,18 @@ class StreamLoop:
     ) -> None:
         stream: ByteStream = await anyio.connect_tcp(host, port)
         if context is not None:
+            plain = stream
             try:
                 stream = await TLSStream.wrap(
-                    stream, hostname=host, ssl_context=context, standard_compatible=False
+                    plain, hostname=host, ssl_context=context, standard_compatible=False
                 )
-            except anyio.BrokenResourceError as error:
+            except (anyio.BrokenResourceError, anyio.EndOfStream) as error:
+                await anyio.aclose_forcefully(plain)
                 raise ConnectionError(f"{host}:{port} hung up in the TLS handshake") from error
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await anyio.aclose_forcefully(plain)
+                raise
         transport = StreamTransport(stream, link, self)
         transport.start()
         self._tasks.start_soon(transport.run, name=f"partisan connection to {host}:{port}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node in a process of its own, for the chaos: sends numbered messages, writes down what it gets.
 
-`python -m tests.partisan.node.worker '{"name": ..., ...}'`. What it accepted and received is appended
+`python -m tests.partisan.node.worker OPTIONS`, as JSON. What it accepted and received is appended
 to files, a line for each message, so that a killed process leaves them behind. It tells its state
 once it is asked for by a line on standard input, and ends when that is closed.
 """
