@@ -152,10 +152,8 @@ class _Handler(BroadcastHandler):
     def is_stale(self, message_id: Any) -> bool:
         return bool(self._seen >> message_id & 1)
 
-    def graft(self, message_id: Any) -> Term:
-        if self._seen >> message_id & 1:
-            return _PAYLOAD
-        raise LookupError(message_id)
+    def graft(self, message_id: Any) -> Term:  # noqa: ARG002 - only what it has is announced
+        return _PAYLOAD
 
     def exchange(self, peer: Atom) -> Iterable[Term]:  # noqa: ARG002 - the same for all
         first = max(0, self._cluster.broadcasts - self._cluster.exchanged)
@@ -205,10 +203,6 @@ class Flood:
             message.id, message.payload, message.module, round_, message.root, self.name
         )
         return [Push(onward, passed, UNDEFINED)]
-
-    def lazy_tick(self, now: int) -> list[Push | Wake]:  # noqa: ARG002 - as Plumtree
-        """Do nothing: there is nothing to announce."""
-        return []
 
 
 class Node:
@@ -433,6 +427,7 @@ class Cluster:
         if not node.alive:
             return
         if lost is None:
+            assert isinstance(node.tree, Plumtree)  # floods never ask to be woken
             self._push(node, node.tree.lazy_tick(now))
         else:
             self._overlay(node, node.overlay.handle(on.Lost(lost), now))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from heliograph.partisan.simulator import experiments
+from heliograph.partisan.simulator.experiments import Result, run
+from heliograph.partisan.simulator.plots import svg
+from heliograph.partisan.simulator.report import document, markdown, table
+from heliograph.partisan.simulator.scenario import parse
+
+SMALL = {"nodes": 100, "settle": 5, "warm_up": 2, "broadcasts": 12, "sources": 5}
+
+
+def simulate(kind: str, **changes: Any) -> Result:
+    return run(parse({"kind": kind, **SMALL, **changes}))
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Result:
+    """The sweep of `make test`: ten levels at a thousand nodes."""
+    levels = [10, 20, 30, 40, 50, 60, 70, 80, 90, 95]
+    return run(
+        parse(
+            {"kind": "failures", "nodes": 1_000, "settle": 10, "levels": levels, "broadcasts": 20}
+        )
+    )
+
+
+def test_up_to_80_percent_of_failures_the_living_are_reached(sweep: Result) -> None:
+    by_level = {row["failed_percent"]: row for row in rows(sweep)}
+
+    assert [row["living"] for row in rows(sweep)] == [
+        900,
+        800,
+        700,
+        600,
+        500,
+        400,
+        300,
+        200,
+        100,
+        50,
+    ]
+    for level in (10, 20, 30, 40, 50, 60, 70, 80):
+        assert by_level[level]["later"] >= 0.99
+        assert by_level[level]["after_cycles"] == 1.0
+        assert by_level[level]["rmr"] < 0.15
+    assert by_level[80]["unrepaired"] < 0.5
+    assert by_level[90]["later"] >= 0.9
+
+
+def test_with_ten_thousand_nodes_it_is_the_same() -> None:
+    scenario = {"kind": "failures", "nodes": 10_000, "settle": 4, "levels": [80]}
+    (row,) = rows(run(parse({**scenario, "warm_up": 1, "broadcasts": 14, "cycles": 2})))
+
+    assert row["living"] == 2_000
+    assert row["first"] > 0.9
+    assert row["later"] >= 0.99
+    assert row["after_cycles"] >= 0.999
+
+
+def test_overlays_are_full_connected_and_symmetric_by_any_seed() -> None:
+    result = simulate("degree", seeds=20)
+
+    assert [row["seed"] for row in rows(result)] == list(range(1, 21))
+    for row in rows(result):
+        assert row["full"] >= 0.95
+        assert (row["components"], row["asymmetric"]) == (1, 0)
+
+
+def test_one_sender_sends_once_to_each_and_a_flood_four_times() -> None:
+    tree = simulate("broadcast", senders="one", warm_up=0, tree={"shared": False})
+    flood = simulate("broadcast", warm_up=0, tree={"kind": "flood"})
+
+    first, *later = rows(tree)
+    assert all(row["reliability"] == 1.0 for row in (first, *later, *rows(flood)))
+    assert first["rmr"] > 2
+    assert all(row["rmr"] <= 0.05 for row in later)
+    assert all(2 < row["rmr"] < 3.1 for row in rows(flood))
+
+
+def test_broken_overlays_heal_within_some_cycles() -> None:
+    result = simulate("healing", levels=[50, 80], cycles=6, detection="reset")
+
+    assert [row["failed_percent"] for row in rows(result)] == [50, 80]
+    assert all(row["cycles"] is not None and row["cycles"] <= 6 for row in rows(result))
+    assert simulate("healing", levels=[98], cycles=0, nodes=300).rows[0][2] is None
+
+
+def test_the_graph_is_measured() -> None:
+    figures = dict(simulate("graph").rows)
+
+    assert figures["components"] == 1
+    assert figures["in_degree_5"] >= 90
+    assert 2 < figures["average_path"] < 4
+    assert figures["sent_Join"] == 99
+    assert "sent_Broadcast" not in figures
+
+
+def test_an_overlay_is_built_once_for_all_that_is_measured_on_it() -> None:
+    simulate("graph")
+    built = dict(experiments._LAST)
+    simulate("healing", levels=[10])
+
+    assert built == experiments._LAST
+    simulate("graph", seed=2)
+    assert experiments._LAST.keys() != built.keys()
+
+
+def test_how_far_it_is_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+
+    run(parse({"kind": "broadcast", **SMALL, "seed": 3}), lambda *each: told.append(each))
+
+    assert told[0] == ("join", 0, 100)
+    assert ("settle", 5, 5) in told
+    assert told[-1] == ("broadcast", 14, 14)
+
+
+def test_the_report_is_the_same_whatever_the_seed_of_hashes() -> None:
+    program = (
+        "import json, sys\n"
+        "from heliograph.partisan.simulator.experiments import run\n"
+        "from heliograph.partisan.simulator.report import document\n"
+        "from heliograph.partisan.simulator.scenario import parse\n"
+        f"small = {SMALL!r}\n"
+        "for kind in ('failures', 'graph'):\n"
+        "    result = run(parse({'kind': kind, **small, 'levels': [70], 'latency': [5, 20]}))\n"
+        "    print(json.dumps(document(result)))\n"
+    )
+    reports = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("0", "1", "4711")
+    }
+
+    assert len(reports) == 1
+    assert json.loads(reports.pop().splitlines()[0])["rows"][0]["living"] == 30
+
+
+def test_reports_are_for_programs_and_for_people() -> None:
+    result = simulate("healing", levels=[95], cycles=0, nodes=300)
+
+    assert document(result)["scenario"]["nodes"] == 300
+    assert document(result)["rows"][0]["failed_percent"] == 95
+    columns, cells = table(result)
+    assert columns == result.columns
+    assert cells[0][2] == "–"
+    assert markdown(result).splitlines()[:2] == [
+        "| failed_percent | living | cycles | reliability_by_cycle |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["broadcast", "degree", "failures", "healing", "graph"])
+def test_plots_are_svg(kind: str) -> None:
+    drawn = svg(simulate(kind, levels=[10, 50], cycles=3))
+
+    root = ET.fromstring(drawn)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.findtext("{http://www.w3.org/2000/svg}title")
+    shapes = "rect" if kind == "graph" else "path"
+    assert len(root.findall(f"{{http://www.w3.org/2000/svg}}{shapes}")) > 1
+
+
+def test_a_plot_without_any_point_is_one_too() -> None:
+    result = simulate("healing", levels=[98], cycles=0, nodes=300)
+
+    assert "Healing" in svg(result)
