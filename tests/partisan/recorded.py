@@ -206,12 +206,7 @@ class Scene:
                 break
             if not record.dropped:
                 told = told.merge(known)
-        near = {name} | {
-            node
-            for number, ends in self.ends.items()
-            if name in ends and number not in self.fresh
-            for node in ends
-        }
+        near = self._neighbours(name)
         members = OrSet()
         for spec, tokens in (self.known if said is None else said).entries():
             for token, active in tokens.items():
@@ -227,6 +222,19 @@ class Scene:
         for node in near - named:  # of whom nothing was said in the scene, and who is connected
             members = members.add(self.specs[node], node.encode().ljust(20))
         return members
+
+    def _neighbours(self, name: Atom) -> set[Atom]:
+        """Return a node and those it was connected to before the scene."""
+        standing = {ends for number, ends in self.ends.items() if number not in self.fresh}
+        dialled = {self.ends[number] for number in self.fresh}
+        near = {name} | {server for client, server in standing if client == name}
+        # Others were connected to it; it to them as well, unless it dials them only now: they are
+        # connected still although it had left.
+        return near | {
+            client
+            for client, server in standing
+            if server == name and (name, client) not in dialled
+        }
 
     def _removed(self, name: Atom, said: OrSet, told: OrSet) -> Atom | None:
         """Return whom the node's application removed with its first gossip, if anybody."""

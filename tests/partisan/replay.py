@@ -157,12 +157,7 @@ class Player:
         """Start, and make the connections that stood already."""
         self._do(inputs.Start())
         for name in self.core.peers:
-            wanted = [
-                number
-                for number in self.scene.standing(self.name)
-                if self.scene.ends[number][1] == name
-            ]
-            self._connect(name, wanted)
+            self._connect(name, self._standing(name))
         for number, (client, server) in sorted(self.scene.ends.items()):
             if server == self.name and number not in self.scene.fresh:
                 ours = self.ours[number] = self.core.new_connection()
@@ -171,6 +166,13 @@ class Player:
                 self._do(inputs.Received(ours, (ClientHello(client, channel),)))
         self.sent = {}
         self.dials = [dial for dial in self.dials if dial.connection in self.core.connections]
+
+    def _standing(self, peer: Atom) -> list[int]:
+        return [
+            number
+            for number in self.scene.standing(self.name)
+            if self.scene.ends[number][1] == peer
+        ]
 
     def _connect(self, name: Atom, wanted: list[int]) -> None:
         """Dial a peer until the connections that stood are there, and no others."""
@@ -195,6 +197,7 @@ class Player:
             self.dials.remove(dial)
         self._do(inputs.Dialled(dial.connection))
         self._do(inputs.Received(dial.connection, (Hello(dial.peer),)))
+        self.sent.pop(dial.connection)  # the hello was before the scene
         state = State(UNDEFINED, self.core.state())
         self._do(inputs.Received(dial.connection, (state,)))
 
@@ -295,6 +298,12 @@ class Player:
     def _cause(self, record: Record, message: Message) -> None:
         """Do what must have happened that our node sends a message now."""
         peer = record.server if record.from_client else record.client
+        if record.from_client and record.connection not in {*self.ours, *self.scene.fresh}:
+            # The original has kept the connections to a node that had left; ours dials it again.
+            self._connect(peer, [each for each in self._standing(peer) if each not in self.ours])
+            self._compare(record.connection)
+            if self._compared(record):
+                return
         match message:
             case Gossip():
                 self._gossip(peer, message)

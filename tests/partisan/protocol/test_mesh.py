@@ -215,7 +215,9 @@ class TestJoining:
         assert of(Persist, node.effects) == [Persist(node.core.state())]
         number = node.connect(N2, MEMBERSHIP)
         assert written(node.effects, number) == [Gossip(S1, node.core.state())]
-        assert N3 in {each.peer for each in node.dials}
+        assert {each.peer for each in node.dials} == {N2}
+        node.gossip(S2, node.core.members, node.accept(N2))
+        assert {each.peer for each in node.dials} == {N2, N3}
 
     def test_joining_oneself_does_nothing(self) -> None:
         assert Play().do(inputs.Join(N1, S1.listen_addrs)) == []
@@ -268,10 +270,11 @@ class TestJoining:
 
         assert written(node.effects, number) == [Gossip(S1, node.core.state())]
         assert list(node.core.members) == [S1]
-        (timer, *_) = of(SetTimer, node.do(inputs.Disconnected(number, "closed")))
-        node.dials.clear()
-        node.now = timer.at
-        node.do(inputs.Fired(timer.key))
+        node.do(inputs.Disconnected(number, "closed"))
+        for dial in list(node.dials):
+            node.dials.remove(dial)
+            node.do(inputs.DialFailed(dial.connection))
+        node.fire("connect", N2, after=SECOND)
         node.connect(N2, known=state(OrSet().add(S2, token("anew"))))
         assert list(node.core.members) == [S1, S2]
 

@@ -231,12 +231,11 @@ class Mesh:
         first = self._reroute(name, channel) == 1
         if self.spec not in self.members.merge(state.members) and not peer.joining:
             return [*effects, *self._start_anew(now, removed=True)]
-        if peer.pending:
+        if peer.pending or peer.joining:
             peer.pending = False
             effects += self._join_with(peer, state.members, connection.number, now)
-        else:
-            effects += self._connect(peer, now)
         if name in self.peers:
+            effects += self._connect(peer, now)
             effects += self._flush(peer)
             if first or again:
                 effects += self._resend(name, None if again else channel, now)
@@ -336,11 +335,15 @@ class Mesh:
             return [*self._adopt(members, now), told]
         peer.joining = False
         known = set(self.peers)
-        effects = self._adopt(members, now)
-        for name in self.peers.keys() - known:
-            # They hear of us from this peer, and need not be told by a handshake as well.
-            self.peers[name].pending = False
-        return [*effects, *self._gossip(self.members), *self._connect_all(now)]
+        effects = [*self._adopt(members, now), *self._gossip(self.members)]
+        for name, other in self.peers.items():
+            if name not in known:
+                # They hear of us from this peer. They are dialled at the next pass, which comes with
+                # its gossip.
+                other.pending = False
+                at = now + self.config.connection_interval
+                effects.append(SetTimer(TimerKey("connect", name), at))
+        return effects
 
     def _gossiped(self, gossip: Gossip, now: int) -> list[Effect]:
         try:
@@ -361,13 +364,19 @@ class Mesh:
             return [*effects, *self._start_anew(now, removed=True)]
         members = _without_former(_without_former(members, sender), self.spec)
         if theirs == self.members == members:
-            return effects
+            return [*effects, *self._pass(now)]
         effects += self._adopt(members, now)
         if not members.named(sender.name):
             # It does not know that it was removed. It will dial again, and be told by our state.
             known = [each for each in self.connections.values() if each.peer == sender.name]
             effects += self._hang_up(known, "leave", now)
-        return [*effects, *self._connect_all(now), *self._gossip(members)]
+        return [*effects, *self._pass(now), *self._gossip(members)]
+
+    def _pass(self, now: int) -> list[Effect]:
+        """Dial who is missing; who was not even being dialled is told our state once connected."""
+        for peer in self.peers.values():
+            peer.pending = not peer.connected and not peer.dialling
+        return self._connect_all(now)
 
     def _left_for(self, theirs: OrSet) -> bool:
         """Tell whether a set knows this node only from before it left."""
