@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import threading
 import tty
 from typing import TYPE_CHECKING, Self
@@ -69,12 +69,14 @@ class Line:
 
     def _run(self) -> None:
         one, other = self._masters
-        while True:
-            ready, _, _ = select.select([one, other, self._stopped], [], [])
-            if self._stopped in ready:
-                return
-            for source, sink in ((one, other), (other, one)):
-                if source in ready:
+        sinks = {one: other, other: one}
+        with selectors.DefaultSelector() as selector:
+            for each in (one, other, self._stopped):
+                selector.register(each, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fd == self._stopped:
+                        return
                     with contextlib.suppress(BlockingIOError):
                         # Where nobody reads, the line loses what does not fit, as real ones do.
-                        os.write(sink, os.read(source, _CHUNK))
+                        os.write(sinks[key.fd], os.read(key.fd, _CHUNK))
