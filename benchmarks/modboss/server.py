@@ -5,7 +5,8 @@
         ...
 
 Not pymodbus' server, which takes longer than a client does: most of each side of a ratio would be
-the server's time, and hide the client's.
+the server's time, and hide the client's. `virtual` asks for it all the same, as a `VirtualDevice`:
+a real device takes longer still.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Device(asyncio.Protocol):
 
 
 @contextmanager
-def serving(number: int = 1) -> Iterator[list[int]]:
-    """Start so many devices; give their ports."""
+def serving(number: int = 1, *, virtual: bool = False) -> Iterator[list[int]]:
+    """Start so many devices, or one virtual device; give their ports."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(number)],
+        [sys.executable, __file__, "virtual" if virtual else str(number)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -63,7 +64,17 @@ def serving(number: int = 1) -> Iterator[list[int]]:
         process.wait()
 
 
-async def main(number: int) -> None:
+async def serve_virtual() -> None:
+    """Serve a virtual device until nobody wants it any more."""
+    from heliograph.modboss.virtual import VirtualDevice, VirtualServer
+
+    device = VirtualDevice(raw={"holding_register": {0: list(range(200))}})
+    async with VirtualServer(device) as server:
+        print(server.port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def serve(number: int) -> None:
     """Serve until nobody wants it any more."""
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(Device, "127.0.0.1", 0) for _ in range(number)]
@@ -72,4 +83,4 @@ async def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(serve_virtual() if sys.argv[1] == "virtual" else serve(int(sys.argv[1])))

@@ -6,15 +6,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from heliograph.modboss import DeviceError, Tls, Transport
+from heliograph.modboss import DeviceError, ReplyTimeoutError, Tls, Transport
 from heliograph.modboss.virtual import VirtualDevice, VirtualServer
 from heliograph.modboss.virtual.server import Over
+
+T = TypeVar("T")
 
 SHORT = 0.15
 """How long a link waits for what never comes."""
@@ -32,6 +34,14 @@ def in_loop(
         asyncio.run(test(*args, **kwargs))
 
     return run
+
+
+async def soon(read: Callable[[], Awaitable[T]]) -> T:
+    """Read, again if need be: on a busy machine an answer may miss a time-out that is short."""
+    for _ in range(100):
+        with suppress(ReplyTimeoutError):
+            return await read()
+    raise AssertionError("nothing answers any more")
 
 
 def make() -> VirtualDevice:
@@ -67,6 +77,32 @@ async def served(
                 server_hostname="plc.example",
             )
         yield server, transport
+
+
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A server of streams, all of whose connections have ended at its end; gives the port."""
+    served: list[asyncio.Task[None]] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served.append(task)
+        with suppress(ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    # The other side has ended by now; a connection of the last moment may be about to be served.
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await asyncio.gather(*served)
 
 
 class OwnClient:

@@ -190,7 +190,7 @@ def test_a_refusal_tells_its_code_in_the_event_of_the_request(
 def test_what_may_pass_is_tried_again_what_is_refused_is_not(
     make: Make, virtual: VirtualDevice, server: VirtualServer
 ) -> None:
-    device = make(Tcp("127.0.0.1", server.port, timeout=0.1), retry=NOW)
+    device = make(retry=NOW)
     virtual.inject(Refuse(6), calls=1)
     virtual.inject(Reset(), calls=2)
     with capture("modboss.read_callback.stop") as events:
@@ -207,7 +207,7 @@ def test_what_may_pass_is_tried_again_what_is_refused_is_not(
         device.read("setpoint")
     virtual.inject(Silence(), times=3)
     with pytest.raises(ReplyTimeoutError):
-        device.read("setpoint")
+        make(Tcp("127.0.0.1", server.port, timeout=0.1), retry=NOW).read("setpoint")
     virtual.inject(Refuse(6), times=1)
     with pytest.raises(DeviceBusyError):
         device.read("setpoint", retry=None)

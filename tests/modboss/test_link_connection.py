@@ -34,7 +34,7 @@ from heliograph.modboss.virtual import (
     VirtualServer,
 )
 from heliograph.testing import capture
-from tests.modboss.links import LONG, SHORT, OwnClient, in_loop, make, served
+from tests.modboss.links import LONG, SHORT, OwnClient, in_loop, listening, make, served, soon
 
 pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
@@ -167,7 +167,7 @@ async def test_a_port_that_is_pulled_out_ends_the_connection() -> None:
     with capture("modboss.link.disconnected") as events:
         async with Link(replace(server.transport, timeout=SHORT)) as link:
             unit = link.unit()
-            assert await unit.read("holding_register", 1, 1) == [1]
+            assert await soon(lambda: unit.read("holding_register", 1, 1)) == [1]
             await server.stop()
 
             await events.until("modboss.link.disconnected", metadata={"end": "reset"})
@@ -189,15 +189,13 @@ async def mute() -> AsyncIterator[tuple[Tls, asyncio.Event]]:
     """Somebody who takes connections and says nothing; TLS then never begins."""
     came = asyncio.Event()
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         came.set()
         while await reader.read(100):
             pass
-        writer.close()
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
-        yield Tls("127.0.0.1", server.sockets[0].getsockname()[1]), came
+    async with listening(serve) as port:
+        yield Tls("127.0.0.1", port), came
 
 
 @in_loop
@@ -262,7 +260,7 @@ async def test_a_wedged_connection_is_made_anew(certificates: dict[str, Path]) -
             Link(transport, max_silence=2) as link,
         ):
             unit = link.unit()
-            await unit.read("holding_register", 0, 1)
+            await soon(lambda: unit.read("holding_register", 0, 1))
             server.inject(Silence(), times=2)
             for connected in (True, False):
                 with pytest.raises(ReplyTimeoutError):
@@ -289,7 +287,7 @@ async def test_one_silence_is_enough_where_frames_have_no_number(
 
         # The late answer, of the same form, goes to the old connection.
         assert not link.connected
-        assert await unit.read("holding_register", 20, 1) == [20]
+        assert await soon(lambda: unit.read("holding_register", 20, 1)) == [20]
 
 
 @in_loop

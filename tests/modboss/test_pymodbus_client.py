@@ -24,7 +24,7 @@ from heliograph.modboss import (
     Tcp,
     Transport,
 )
-from tests.modboss.links import in_loop
+from tests.modboss.links import in_loop, listening, soon
 
 pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
@@ -39,28 +39,17 @@ Answer = Callable[[bytes], list[bytes]]
 async def answering(*answers: Answer) -> AsyncIterator[int]:
     """Answer request after request as is said, the last way for all that follow; give the port."""
     left = list(answers)
-    open_now: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        open_now.append(task)
-        with suppress(ConnectionError):
-            while request := await reader.read(260):
-                answer = left.pop(0) if len(left) > 1 else left[0]
-                for part in answer(request):
-                    writer.write(part)
-                    await writer.drain()
-                    await asyncio.sleep(0.001)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        while request := await reader.read(260):
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            for part in answer(request):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.001)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-    # The other side has ended by now.
-    await asyncio.gather(*open_now)
+    async with listening(serve) as port:
+        yield port
 
 
 def mbap(request: bytes, pdu: bytes, unit: int = 1) -> bytes:
@@ -117,7 +106,7 @@ async def test_each_wrong_answer_is_told_and_the_next_request_succeeds(
         with pytest.raises(error, match=complaint):
             await unit.read("holding_register", 0, 1)
 
-        assert await unit.read("holding_register", 0, 2) == [7, 7]
+        assert await soon(lambda: unit.read("holding_register", 0, 2)) == [7, 7]
 
 
 @in_loop

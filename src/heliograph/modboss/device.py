@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from heliograph.modboss.link import Client
+    from heliograph.modboss.client import Client
     from heliograph.modboss.operations import Name, Values
     from heliograph.modboss.options import MaxGap, OnRefusal
     from heliograph.modboss.schema import Schema

@@ -16,11 +16,10 @@ without a loop.
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
 from collections import deque
 from time import monotonic_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from heliograph.modboss.errors import DeviceError
 from heliograph.modboss.events import (
@@ -41,13 +40,14 @@ from heliograph.modboss.faults import (
 from heliograph.modboss.transports import RtuOverTcp, Serial, Tcp, Tls, Udp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from heliograph.modboss.client import Client
     from heliograph.modboss.pymodbus_client import PymodbusClient
     from heliograph.modboss.transports import Transport
     from heliograph.modboss.unit import Unit
 
-__all__ = ["FUNCTIONS", "Client", "End", "Link"]
+__all__ = ["FUNCTIONS", "End", "Link"]
 
 End: TypeAlias = Literal["closed", "ended", "reset", "silence", "corrupt"]
 
@@ -64,58 +64,8 @@ FUNCTIONS: Final = MappingProxyType(
         22: "mask_write_register",
     }
 )
+_NAMES: Final = dict(FUNCTIONS)  # the same, looked up faster
 _SINGLE: Final = frozenset({5, 6})
-
-
-class Client(Protocol):
-    """What speaks Modbus for a link: eight coroutines, each of them one request.
-
-    Addresses count from 0, as on the wire. Any object that has them will do; it has connected
-    before, or does so by itself. Each raises a `DeviceError`, best one of `heliograph.modboss`'s
-    own, if the device did not do what it was asked to do.
-
-    A ninth, `mask_write_register(address, (and_mask, or_mask), device_id)`, is used if it is there.
-    """
-
-    @abstractmethod
-    async def read_coils(self, address: int, count: int, device_id: int, /) -> Sequence[int]:
-        """Read coils, function 1."""
-
-    @abstractmethod
-    async def read_discrete_inputs(
-        self, address: int, count: int, device_id: int, /
-    ) -> Sequence[int]:
-        """Read discrete inputs, function 2."""
-
-    @abstractmethod
-    async def read_holding_registers(
-        self, address: int, count: int, device_id: int, /
-    ) -> Sequence[int]:
-        """Read holding registers, function 3."""
-
-    @abstractmethod
-    async def read_input_registers(
-        self, address: int, count: int, device_id: int, /
-    ) -> Sequence[int]:
-        """Read input registers, function 4."""
-
-    @abstractmethod
-    async def write_coil(self, address: int, value: int, device_id: int, /) -> object:
-        """Write one coil, function 5."""
-
-    @abstractmethod
-    async def write_register(self, address: int, value: int, device_id: int, /) -> object:
-        """Write one holding register, function 6."""
-
-    @abstractmethod
-    async def write_coils(self, address: int, values: Sequence[int], device_id: int, /) -> object:
-        """Write coils, function 15."""
-
-    @abstractmethod
-    async def write_registers(
-        self, address: int, values: Sequence[int], device_id: int, /
-    ) -> object:
-        """Write holding registers, function 16."""
 
 
 class Link:
@@ -180,6 +130,7 @@ class Link:
         # One at a time: a request that finds another one waits in line.
         self._busy = False
         self._line: deque[asyncio.Future[None]] = deque()
+        self._held = False
         self._free_at = 0.0  # in the loop's time: when the last request was over
         self._silent = 0  # requests without an answer, in a row
         self._tries = 0  # attempts at a connection, in a row
@@ -352,13 +303,15 @@ class Link:
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to a loop; what belonged to one that is closed is forgotten."""
         self._loop = loop
-        self._busy = False
+        self._busy = self._held = False
         self._line.clear()
         if self.transport is not None:
             self._client = None
 
     def _leave(self) -> None:
-        """Let the next one enter."""
+        """Let the next one enter, unless a request is still under way that nobody waits for."""
+        if self._held:
+            return
         if self._spacing:
             self._rest()
         line = self._line
@@ -396,10 +349,28 @@ class Link:
             waited = await self._enter()
         else:
             self._busy = True
+        client: Any = None
         try:
-            return await self._request(function, address, argument, device_id, waited)
+            # What `_request` does, without the call: this is hot.
+            if waited or self._spacing:
+                await self._wait(waited, device_id)
+            client = self._client
+            if client is None:
+                client = await self._open()
+            answer = await getattr(client, _NAMES[function])(address, argument, device_id)
+            self._silent = 0
+            return answer
+        except DeviceError as exc:
+            self._judge(client, exc)
+            raise
+        except asyncio.CancelledError:
+            self._hold()
+            raise
         finally:
-            self._leave_when_over()
+            if self._line or self._spacing or self._held:
+                self._leave()
+            else:
+                self._busy = False
 
     async def read_and_write(
         self,
@@ -425,34 +396,46 @@ class Link:
                 await self._request(write_function, address, argument, device_id, 0)
             return new
         finally:
-            self._leave_when_over()
+            self._leave()
 
     async def _request(
         self, function: int, address: int, argument: Any, device_id: int, waited: int
     ) -> Any:
         """Make one request; the caller has entered, after so many nanoseconds in line."""
+        if waited or self._spacing:
+            await self._wait(waited, device_id)
+        client = self._client
+        try:
+            if client is None:
+                client = await self._open()
+            answer = await getattr(client, _NAMES[function])(address, argument, device_id)
+        except DeviceError as exc:
+            self._judge(client, exc)
+            raise
+        except asyncio.CancelledError:
+            self._hold()
+            raise
+        self._silent = 0
+        return answer
+
+    async def _wait(self, waited: int, device_id: int) -> None:
+        """Wait for the spacing, and tell for how long one had to wait altogether."""
         paced = await self._pace() if self._spacing else 0
         if (waited or paced) and LINK_WAITED.handlers:
             LINK_WAITED.execute(
                 {"queue_wait": waited, "pacing_wait": paced}, self._told(unit_id=device_id)
             )
-        client = self._client
-        try:
-            if client is None:
-                client = await self._open()
-            answer = await getattr(client, FUNCTIONS[function])(address, argument, device_id)
-        except DeviceError as exc:
-            self._judge(client, exc)
-            raise
-        self._silent = 0
-        return answer
 
-    def _leave_when_over(self) -> None:
+    def _hold(self) -> None:
+        """Let nobody enter until the request of a cancelled caller is over."""
         abandoned = getattr(self._client, "abandoned", None)
-        if abandoned is None:
-            self._leave()
-        else:
-            abandoned.add_done_callback(lambda _: self._leave())
+        if abandoned is not None:
+            self._held = True
+            abandoned.add_done_callback(self._release)
+
+    def _release(self, _over: object) -> None:
+        self._held = False
+        self._leave()
 
     async def _pace(self) -> int:
         """Wait for the spacing; give how long, in nanoseconds."""

@@ -62,7 +62,7 @@ from heliograph.modboss.faults import (
 from heliograph.modboss.transports import Serial, Tls, Udp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from pymodbus.pdu import ModbusPDU
 
@@ -244,21 +244,24 @@ class PymodbusClient(TransactionManager):
         reply = await self._ask(ReadDiscreteInputsRequest(device_id, 0, address, count))
         return self._bits(reply, count)
 
-    async def read_holding_registers(
+    def read_holding_registers(
         self, address: int, count: int, device_id: int
-    ) -> Sequence[int]:
+    ) -> Coroutine[Any, Any, Sequence[int]]:
         """Read holding registers, function 3."""
         if self._quick(address, count):
-            return await self._read_quickly(3, address, count, device_id)
-        reply = await self._ask(ReadHoldingRegistersRequest(device_id, 0, address, count))
-        return self._registers(reply, count)
+            return self._read_quickly(3, address, count, device_id)
+        return self._read(ReadHoldingRegistersRequest(device_id, 0, address, count))
 
-    async def read_input_registers(self, address: int, count: int, device_id: int) -> Sequence[int]:
+    def read_input_registers(
+        self, address: int, count: int, device_id: int
+    ) -> Coroutine[Any, Any, Sequence[int]]:
         """Read input registers, function 4."""
         if self._quick(address, count):
-            return await self._read_quickly(4, address, count, device_id)
-        reply = await self._ask(ReadInputRegistersRequest(device_id, 0, address, count))
-        return self._registers(reply, count)
+            return self._read_quickly(4, address, count, device_id)
+        return self._read(ReadInputRegistersRequest(device_id, 0, address, count))
+
+    async def _read(self, request: ModbusPDU) -> Sequence[int]:
+        return self._registers(await self._ask(request), request.count)
 
     async def write_coil(self, address: int, value: int, device_id: int) -> None:
         """Write one coil, function 5."""
