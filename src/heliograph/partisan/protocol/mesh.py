@@ -338,8 +338,8 @@ class Mesh:
         effects = [*self._adopt(members, now), *self._gossip(self.members)]
         for name, other in self.peers.items():
             if name not in known:
-                # They hear of us from this peer. They are dialled at the next pass, which comes with
-                # its gossip.
+                # They hear of us from this peer. They are dialled at the next pass, which comes
+                # with its gossip.
                 other.pending = False
                 at = now + self.config.connection_interval
                 effects.append(SetTimer(TimerKey("connect", name), at))
