@@ -32,8 +32,7 @@ FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_
 GATEWAY_PAGE := 'from pathlib import Path; from heliograph.apps.gateway import format_reference; \
     Path("docs/reference/gateway-file.md").write_text(format_reference(), encoding="utf-8")'
 
-DEMO        := examples/demo.py
-DEMO_EXTRAS := cli
+DEMO_EXTRAS := gateway
 
 # Options for one run: make unit ARGS="tests/test_telemetry.py -k span"
 ARGS :=
@@ -101,8 +100,8 @@ docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
 bench: $(DEV) $(VENV)/.rivals ## the ratio tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
-demo: $(VENV)/.demo ## the best the project can show
-	$(BIN)/python $(DEMO)
+demo: $(VENV)/.demo ## a fleet of gateways at work, for a minute; ARGS="--seconds 20"
+	@$(BIN)/python -m heliograph demo $(ARGS)
 
 clean: ## remove .venv and whatever was built
 	rm -rf $(VENV) build dist docs/_build htmlcov .coverage .coverage.* \

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten seconds in a small shop: what heliograph does today, and a proof that it did.
 
-Run it with `make demo`, or `python examples/demo.py`. It exits with 0 only if all that it promises
+Run it with `python examples/demo.py`. It exits with 0 only if all that it promises
 was seen. In a pipe, or with --plain, it prints plain lines; NO_COLOR is honoured.
 """
 

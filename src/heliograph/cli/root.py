@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "completion": LazyCommand(
         "heliograph.cli.completion:completion", "Print the completion script for a shell"
     ),
+    "demo": LazyCommand("heliograph.cli.demo:demo", "See gateways at work, for a minute"),
     "gateway": LazyCommand(
         "heliograph.cli.gateway:gateway", "Poll devices, share them with others, export it all"
     ),

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo as a live picture in a terminal, and its end as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.layout import Layout
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from heliograph.apps.collect.text import metric_row, trace_lines
+from heliograph.apps.demo.scene import VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
+    from heliograph.apps.collect.text import Line
+    from heliograph.apps.demo.demo import Demo
+    from heliograph.apps.demo.scene import Promise, Scene
+
+__all__ = ["picture", "sparkline", "summary"]
+
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_STATES: Final = {"running": "green", "killed": "bold red", "returning": "yellow"}
+_METRICS: Final = (
+    "gateway.device.count",
+    "gateway.device.takeovers",
+    "gateway.alarms",
+    "modboss.read.duration",
+    "modbus.client.operation.duration",
+    "modbus.client.retries",
+    "partisan.connection.latency",
+    "heliograph.process.memory.usage",
+)
+_MARKS: Final = {True: ("ok", "green"), False: ("NOT SEEN", "bold red"), None: ("not here", "dim")}
+
+
+def sparkline(values: Iterable[float], width: int) -> str:
+    """The last values as blocks, the least of them the lowest and the greatest the highest."""
+    shown = list(values)[-width:]
+    if not shown:
+        return ""
+    least, most = min(shown), max(shown)
+    step = (most - least) / (len(_BLOCKS) - 1)
+    if not step:
+        return _BLOCKS[0] * len(shown)
+    return "".join(_BLOCKS[round((value - least) / step)] for value in shown)
+
+
+def picture(demo: Demo) -> RenderableType:
+    """All of it, as it is now."""
+    scene = demo.scene
+    head = Text.assemble(
+        ("heliograph demo", "bold"),
+        (f"  {demo.elapsed:5.1f} s of {demo.seconds:g}  ", "dim"),
+        (demo.stage, "yellow"),
+    )
+    counts = scene.counts
+    foot = Text(
+        f"{counts['spans']} spans, {counts['metrics']} metric points, {counts['logs']} log events "
+        f"at {demo.endpoint}    Ctrl-C ends it",
+        style="dim",
+    )
+    layout = Layout()
+    layout.split_column(
+        Layout(head, size=1),
+        Layout(name="upper", ratio=3),
+        Layout(name="lower", ratio=2),
+        Layout(foot, size=1),
+    )
+    layout["upper"].split_row(Layout(name="left", size=74), Layout(name="right"))
+    layout["left"].split_column(
+        Layout(Panel(_members(demo), title="Cluster"), size=5),
+        Layout(Panel(_devices(scene), title="Devices")),
+    )
+    layout["right"].split_column(
+        Layout(Panel(_traces(scene), title="Traces")),
+        Layout(Panel(_metrics(scene), title="Metrics"), size=len(_METRICS) + 2),
+    )
+    layout["lower"].update(Panel(_lines(scene.lines, 30, last=True), title="Log events"))
+    return layout
+
+
+def _members(demo: Demo) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for gateway in demo.scene.gateways.values():
+        table.add_row(
+            Text(gateway.name, "bold"),
+            Text(gateway.state, _STATES.get(gateway.state, "dim")),
+            Text(f"sees {gateway.living}" if gateway.living else ""),
+            Text(", ".join(sorted(gateway.devices)), "cyan"),
+            Text(f"pid {demo.pids[gateway.name]}" if gateway.name in demo.pids else "", "dim"),
+        )
+    return table
+
+
+def _devices(scene: Scene) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    alarms = {device for told in scene.alarms.values() for device, _ in told}
+    pairs = list(zip(*[iter(VALUES)] * 2, strict=True))
+    for device in scene.devices:
+        held = ", ".join(name.partition("@")[0] for name in scene.holders(device))
+        for number, mappings in enumerate(pairs):
+            style = "bold red" if device in alarms else "bold"
+            row = [Text("" if number else device, style)]
+            row.append(Text("" if number else held or "nobody", "cyan" if held else "bold red"))
+            for mapping in mappings:
+                series = scene.series.get((device, mapping))
+                values = series.values if series is not None else ()
+                now = f"{values[-1]:.4g} {series.unit}" if series and values else ""
+                row += [Text(mapping, "dim"), Text(now), Text(sparkline(values, 12), "green")]
+            table.add_row(*row)
+    return table
+
+
+def _traces(scene: Scene) -> RenderableType:
+    found = list(scene.latest)[-2:]
+    if scene.retry is not None:
+        found = [scene.retry, *[each for each in found if each is not scene.retry][-1:]]
+    lines: list[Line] = []
+    for trace in found:
+        lines += trace_lines(trace)
+    return _lines(lines, 14)
+
+
+def _metrics(scene: Scene) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name in _METRICS:
+        if name in scene.metrics:
+            _, _, value, unit, _ = metric_row(*scene.metrics[name])
+            table.add_row(Text(name, "cyan", no_wrap=True), Text(f"{value} {unit}", no_wrap=True))
+    return table
+
+
+def _lines(lines: Iterable[Line], most: int, *, last: bool = False) -> RenderableType:
+    shown = list(lines)
+    shown = shown[: -most - 1 : -1] if last else shown[:most]
+    return Group(*(Text.assemble(*line, no_wrap=True, overflow="ellipsis") for line in shown))
+
+
+def summary(demo: Demo, promises: Iterable[Promise]) -> RenderableType:
+    """What was seen in the end: events by catalog, what was exported, and what was promised."""
+    events = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("catalog", "events", "kinds seen", "not seen"):
+        events.add_column(column, justify="right" if column == "events" else "left")
+    for name, entries in demo.entries().items():
+        missing = [event.removeprefix(f"{name}.") for event, count in entries.items() if not count]
+        seen = len(entries) - len(missing)
+        events.add_row(
+            Text(name, "cyan"),
+            str(sum(entries.values())),
+            f"{seen} of {len(entries)}",
+            Text(", ".join(missing), "dim"),
+        )
+    kept = Table(box=None, pad_edge=False, show_header=False)
+    for promise in promises:
+        mark, style = _MARKS[promise.kept]
+        kept.add_row(Text(f"  {mark}", style), Text(promise.topic), Text(promise.text))
+    return Group(events, kept)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`heliograph demo`: the whole in a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from heliograph.cli.exits import ExitCode
+from heliograph.cli.output import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heliograph.apps.demo import Demo
+    from heliograph.cli.output import Output
+
+__all__ = ["demo"]
+
+_LEAST: Final = 5.0
+
+_EPILOG: Final = """\b
+Examples:
+  heliograph demo
+  heliograph demo --seconds 20 --headless
+  heliograph demo --endpoint http://localhost:4318
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=_LEAST),
+    default=60.0,
+    show_default="60",
+    help="How long it takes; a busy machine may take longer.",
+)
+@click.option("--endpoint", metavar="URL", help="A collector, in place of the embedded receiver.")
+@click.option("--headless", is_flag=True, help="Print lines in place of the live picture.")
+@json_option
+@click.pass_context
+def demo(
+    ctx: click.Context, seconds: float, endpoint: str | None, headless: bool, output: Output
+) -> None:
+    """Show a fleet of gateways at work, from a fault on the wire to a failover.
+
+    Starts a plant of virtual Modbus devices, three gateways that share them, and a receiver of
+    what they export, as processes on this machine; kills a gateway half-way. Exits with 0 if all
+    that was promised was seen.
+    """
+    from heliograph.apps.demo import Demo
+
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        if not output.json:
+            output.line(f"{time.monotonic() - began:5.1f} s  {text}")
+
+    if output.json or headless or not output.rich:
+        made = Demo(seconds, endpoint=endpoint, say=say)
+        with _interruptible():
+            kept = asyncio.run(made.run())
+    else:
+        made, kept = _live(seconds, endpoint)
+    _end(made, output)
+    if not kept:
+        ctx.exit(ExitCode.FINDINGS)
+
+
+def _live(seconds: float, endpoint: str | None) -> tuple[Demo, bool]:
+    from rich.console import Console
+    from rich.live import Live
+
+    from heliograph.apps.demo import Demo
+    from heliograph.apps.demo.view import picture
+
+    console = Console(highlight=False, emoji=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        made = Demo(
+            seconds,
+            endpoint=endpoint,
+            show=lambda now: live.update(picture(now), refresh=True),
+        )
+        with _interruptible():
+            kept = asyncio.run(made.run())
+    return made, kept
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the command as an interrupt does, so that no process is left behind."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(made: Demo, output: Output) -> None:
+    if output.json:
+        output.document(made.document())
+        return
+    promises = made.scene.promises()
+    if output.rich:
+        from heliograph.apps.demo.view import summary
+
+        output.show(summary(made, promises))
+    else:
+        for name, entries in made.entries().items():
+            missing = [event for event, count in entries.items() if not count]
+            seen = f"{len(entries) - len(missing)} of {len(entries)} kinds"
+            output.line(f"catalog {name}: {sum(entries.values())} events, {seen} seen")
+            if missing:
+                output.line(f"  not seen: {', '.join(missing)}")
+        for promise in promises:
+            mark = {True: "ok", False: "NOT SEEN", None: "not looked for"}[promise.kept]
+            output.line(f"{mark:<15} {promise.topic:<9} {promise.text}")
+    for signal_name, told in made.exported().items():
+        output.line(f"{signal_name}: {told['exported']} exported, {told['dropped']} dropped")
+    missed = sum(promise.kept is False for promise in promises)
+    looked = sum(promise.kept is not None for promise in promises)
+    if missed:
+        output.line(f"{missed} of {len(promises)} promises were not kept")
+    elif looked < len(promises):
+        output.line(f"all {looked} promises kept that could be looked for")
+    else:
+        output.line(f"all {len(promises)} promises kept")

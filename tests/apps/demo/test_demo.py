@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo keeps its promises, and says so where it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from heliograph.apps.collect import Receiver
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+    return subprocess.run(
+        [sys.executable, "-m", "heliograph", "demo", "--seconds", "5", *options],
+        env={**plain, "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def children() -> set[str]:
+    """Command lines of this machine's processes that belong to a demo."""
+    found = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return {line for line in found if "heliograph-demo-" in line}
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    done = run("--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_every_promise_is_kept(seen: dict[str, Any]) -> None:
+    assert [each for each in seen["promises"] if each["kept"] is not True] == []
+    assert seen["kept"] is True
+    assert len(seen["promises"]) == 10
+
+
+def test_devices_move_within_five_seconds_and_are_not_polled_twice(seen: dict[str, Any]) -> None:
+    assert seen["failover"]["devices"] == ["boiler", "pump-south"]
+    assert 0 < seen["failover"]["seconds"] <= 5.0
+    assert seen["failover"]["overlap"] <= 0.5
+
+
+def test_everything_arrives_and_nothing_is_dropped(seen: dict[str, Any]) -> None:
+    assert all(seen["received"][kind] > 0 for kind in ("spans", "metrics", "logs"))
+    assert {each["dropped"] for each in seen["exported"].values()} == {0}
+    # What the killed one has sent comes on top of what the others say.
+    assert seen["received"]["spans"] >= seen["exported"]["traces"]["exported"] > 0
+
+
+def test_events_are_counted_by_catalog(seen: dict[str, Any]) -> None:
+    assert set(seen["events"]) == {"gateway", "heliograph", "modboss", "partisan"}
+    assert seen["events"]["gateway"]["gateway.device.taken"] >= 10
+    assert seen["events"]["gateway"]["gateway.alarm.raised"] >= 3
+    assert seen["events"]["modboss"]["modboss.read.stop"] > 20
+    assert "modboss.write.start" in seen["not_seen"]
+
+
+def test_the_code_says_if_a_promise_was_not_kept() -> None:
+    # Nobody listens there, so that everything that is to be exported is dropped in the end.
+    done = run("--endpoint", "http://127.0.0.1:9", "--headless")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"^NOT SEEN +dropped +[1-9]\d* items dropped", done.stdout, re.MULTILINE)
+    assert re.search(r"^not looked for +values ", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1] == "1 of 10 promises were not kept"
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_collector_may_have_the_telemetry() -> None:
+    names: set[str] = set()
+    with Receiver(lambda batch: names.update(each.name for each in batch.metrics)) as receiver:
+        done = run("--endpoint", f"http://{receiver.http}")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"gateway.device.value", "modboss.read.duration"} <= names
+    assert "all 10 promises kept" not in done.stdout
+    assert "all 7 promises kept that could be looked for" in done.stdout
+    assert children() == set()
