@@ -136,10 +136,13 @@ class Messaging:
             self.deliver(self.name, to.target.term(), decode(encode(message)))
             return True
         route = self.routes.find(to.node, None)
-        if route is None or not route.links:
+        if route is None:
             return False
-        self.routes.write(route, route.pick(None), to.target.term(), message)
-        return True
+        if route.links:
+            self.routes.write(route, route.pick(None), to.target.term(), message)
+            return True
+        # It has just been heard of: the answer waits for the connection, as what is acknowledged.
+        return self._attempt_acked(route, to.target.term(), message, None) is not False
 
     # -- Sending ----------------------------------------------------------------------------------
 

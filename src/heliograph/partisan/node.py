@@ -22,7 +22,14 @@ from heliograph.partisan.link import LARGE, WRITE_SIZE
 from heliograph.partisan.loops import running_loop
 from heliograph.partisan.messaging import Messaging
 from heliograph.partisan.protocol import ProtocolConfig, inputs
-from heliograph.partisan.protocol.effects import CallRequested, Monitored, PeerDown
+from heliograph.partisan.protocol.effects import (
+    CallRequested,
+    Connected,
+    Monitored,
+    PeerDown,
+    PeerJoined,
+    PeerUp,
+)
 from heliograph.partisan.sending import Routes
 from heliograph.partisan.telling import Teller, addresses
 from heliograph.partisan.watching import Watchers
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.sending import Route
     from heliograph.partisan.tls import Tls
+    from heliograph.partisan.waiting import Waiter
     from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
     from heliograph.poller import Poller
 
@@ -45,6 +53,10 @@ __all__ = ["Connection", "Member", "Node"]
 
 _JOIN_DEADLINE = 10.0
 """Seconds that joining may take unless told otherwise; our choice, for a node that starts late."""
+
+
+_PROGRESS = frozenset({Connected, PeerJoined, PeerUp})
+"""What a node that joins waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,7 @@ class Node:
             told=self._told,
         )
         self._trace = trace
+        self._progress: Waiter | None = None
         self._entered = False
         self._tasks: TaskGroup
         self._table: dict[str, dict[str | None, Route]] = {}
@@ -234,6 +247,9 @@ class Node:
         return tuple(addresses(self._core.spec))
 
     def _told(self, effect: Effect) -> None:
+        if self._progress is not None and type(effect) in _PROGRESS:
+            self._progress.set()
+            self._progress = None
         if type(effect) is PeerDown:
             self._messaging.processes.node_down(effect.spec.name)
         elif type(effect) is Monitored:
@@ -262,7 +278,7 @@ class Node:
         await self._join(name, address, deadline, "join")
 
     async def sync_join(self, name: str, address: str, *, deadline: float = _JOIN_DEADLINE) -> None:
-        """Join, and return when every connection to that node is there; else as `join`.
+        """Join, and return when every connection is there, in both directions; else as `join`.
 
         Raises:
             JoinError: As for `join`; or some connections were not made in time.
@@ -279,10 +295,11 @@ class Node:
             raise JoinError(f"cannot join {name} at {address}: {error}") from error
         why: object = None
         try:
-            with self.changes() as changes, anyio.move_on_after(seconds):
+            with anyio.move_on_after(seconds):
                 self._driver.do(inputs.Join(atom, found))
                 while not self._joined(atom, until):
-                    await anext(changes)
+                    self._progress = progress = self._progress or self._loop.make_waiter()
+                    await progress.wait()
                 return
             why = self._driver.failures.get(name) or "it does not answer"
         finally:
@@ -296,7 +313,12 @@ class Node:
         peer = self._core.peers.get(name)
         if peer is None or peer.joining or not self._core.members.named(name):
             return False
-        return peer.up if until == "up" else peer.connected
+        if until == "join":
+            return peer.connected
+        # It has dialled us, too: answers go over connections of its own.
+        wanted = sum(channel.parallelism for channel in self.channels)
+        back = [each for each in self.connections() if each.side == "server" and each.peer == name]
+        return peer.up and len(back) >= wanted
 
     async def leave(self, name: str | None = None) -> None:
         """Leave the cluster, or remove another node from it.

@@ -43,7 +43,7 @@ class Request:
         self._reply = reply
 
     def reply(self, answer: Term) -> bool:
-        """Send the answer; tell whether there was a connection for it.
+        """Send the answer; tell whether it was accepted: not if the node that asks is no member.
 
         Raises:
             EncodeError: The answer is no term.
