@@ -13,7 +13,7 @@ ALLOWED = {
     "_located": {"yaml"},
     "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
     "catalog": {"yaml"},
-    "cli": {"click", "rich"},
+    "cli": {"click", "rich", "uvloop"},
     "modboss": {"pymodbus", "pytest"},
     # The exporters, which speak HTTP by requests and gRPC by grpcio, bring those and protobuf.
     "otel": {"google", "grpc", "opentelemetry", "requests", "urllib3"},
