@@ -18,8 +18,8 @@ from heliograph.modboss.virtual.server import Over
 
 T = TypeVar("T")
 
-SHORT = 0.15
-"""How long a link waits for what never comes."""
+SHORT = 0.4
+"""How long a link waits for what never comes; what comes and is wrong comes sooner."""
 LONG = 30.0
 """How long it waits for what does come, on a machine that is busy."""
 

@@ -29,7 +29,7 @@ from tests.modboss.links import in_loop, listening, soon
 pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
 
 # How long it is waited for what never comes; nothing is decided by its length.
-SHORT = 0.1
+SHORT = 0.3
 
 
 Answer = Callable[[bytes], list[bytes]]
