@@ -28,7 +28,8 @@ from heliograph.partisan.errors import (
 )
 from heliograph.partisan.inbox import Inbox, Overflow
 from heliograph.partisan.limits import Admission, Limits
-from heliograph.partisan.node import Connection, Member, Node
+from heliograph.partisan.members import Connection, Member
+from heliograph.partisan.node import Node
 from heliograph.partisan.processes import Monitor, Request
 from heliograph.partisan.protocol import ProtocolConfig
 from heliograph.partisan.tls import Tls

@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 import warnings
-from collections import Counter, deque
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -21,22 +21,16 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from heliograph.partisan.channels import DEFAULT_CHANNEL
+from heliograph.partisan.entrance import Entrance
 from heliograph.partisan.errors import ListenError
 from heliograph.partisan.events import SOCKET_RECV, SOCKET_TAG_MSG
 from heliograph.partisan.link import Link, ReadBuffer
 from heliograph.partisan.protocol import effects, inputs
 from heliograph.partisan.protocol.core import NodeCore
 from heliograph.partisan.receiving import Receiver
+from heliograph.partisan.statefile import StateFile
 from heliograph.partisan.templates import framed
-from heliograph.partisan.tls import certified_names
-from heliograph.partisan.wire import (
-    Atom,
-    ChannelSpec,
-    ListenAddr,
-    NodeSpec,
-    decode,
-    encode,
-)
+from heliograph.partisan.wire import Atom, ChannelSpec, ListenAddr, NodeSpec, encode
 from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
@@ -114,25 +108,20 @@ class Driver:
         self.dials: dict[int, anyio.CancelScope] = {}
         self.opened = 0
         self.listeners: dict[str, tuple[Listener, int]] = {}
-        self._admission = admission
+        self._entrance = Entrance(admission, limits, tls)
         self._config = config
         self.random = random
         self.stopped = False
-        self._state_file = state_file
+        self._state_file = None if state_file is None else StateFile(state_file)
         self._teller = teller
         self._deliver = deliver
         self._told = told
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self._tls = tls
-        # Names are bound to what comes first over a connection only if somebody asks who may come.
-        self._strict = admission.peers is not None or (tls is not None and tls.bind_names)
         self._receiver = Receiver(self, inboxes)
         self._timers: dict[TimerKey, Timer] = {}
         self._live: set[int] = set()
         self._greeting: dict[int, int] = {}
-        self._accepted: Counter[str] = Counter()
-        self._unsaved: Term = None
-        self._saving = False
         self._closing: dict[int, Timer] = {}
         self.failures: dict[str, object] = {}
         self._empty: Any = None
@@ -172,7 +161,7 @@ class Driver:
         tasks.start_soon(self._spawning, name=f"partisan {self.name}")
         if self._tls is not None:
             self._contexts = (self._tls.server_context(), self._tls.client_context())
-        state = self._load()
+        state = None if self._state_file is None else self._state_file.load()
         found: list[ListenAddr] = []
         for host, port in listen:
             found += await self._listen(host, port)
@@ -240,7 +229,7 @@ class Driver:
             link.close("shutdown")
         with anyio.move_on_after(self.limits.closing, shield=True):
             await self._all_gone()
-            while self._saving:
+            while self._state_file is not None and self._state_file.busy:
                 await anyio.lowlevel.checkpoint()
         for link in [*self.links.values()]:
             link.abort("shutdown")
@@ -306,7 +295,8 @@ class Driver:
             case effects.Transmit(peer, channel, _, messages, number):
                 self._routes.transmit(peer, channel, messages, self.links.get(number))
             case effects.Persist(state):
-                self._save(state)
+                if self._state_file is not None and self._state_file.keep(state):
+                    self._spawn(self._state_file.write)
             case effects.Connected(number, peer, channel, dialled):
                 self._connected(number, peer, channel, dialled=dialled)
             case effects.Deliver(target, message, source):
@@ -367,8 +357,7 @@ class Driver:
             scope.cancel()  # hung up on before it began
         with scope:
             try:
-                if not self._admission.admits_peer(dial.peer):
-                    raise PermissionError(f"{dial.peer} is not on the list of peers let in")
+                self._entrance.may_dial(dial.peer)
                 with anyio.fail_after(self.limits.handshake):
                     await self._loop.connect(dial.address.host, dial.address.port, link, context)
             except (OSError, ssl.SSLError) as error:  # a TimeoutError is an OSError
@@ -403,33 +392,18 @@ class Driver:
         if link.side == "client":
             if number not in self._live:
                 link.abort(link.close_reason or "shutdown")  # hung up on while it was dialled
-            elif not self._may_be(link, link.peer or ""):
+            elif not self._entrance.may_be(link, link.peer or ""):
                 self._refuse(link)
             else:
                 self.do(inputs.Dialled(number))
             return
-        host = link.peer_addr.rpartition(":")[0].strip("[]")
-        self._accepted[host] += 1
-        if (
-            self._stopping
-            or self._accepted.total() > self.limits.connections
-            or self._accepted[host] > self.limits.connections_per_address
-            or not self._admission.admits_address(host)
-        ):
+        if not self._entrance.accepts(link) or self._stopping:
             link.abort("shutdown" if self._stopping else "refused")
             return
-        if self._strict:
+        if self._entrance.strict:
             link.early = []
         self._live.add(number)
         self.do(inputs.Accepted(number))
-
-    def _may_be(self, link: Link, peer: str) -> bool:
-        """Whether whoever is at the other end may call itself so."""
-        if not self._admission.admits_peer(peer):
-            return False
-        if self._tls is None or not self._tls.bind_names:
-            return True
-        return peer in certified_names(link.transport.get_extra_info("peercert"))
 
     def _refuse(self, link: Link) -> None:
         self._hang_up(link.number, "refused")
@@ -466,10 +440,7 @@ class Driver:
         if timer is not None:
             timer.cancel()
         if link.side == "server":
-            host = link.peer_addr.rpartition(":")[0].strip("[]")
-            self._accepted[host] -= 1
-            if not self._accepted[host]:
-                del self._accepted[host]
+            self._entrance.closed(link)
         reason = link.close_reason or "closed"
         self._dial_ended(link, failure or reason)
         self._teller.closed(link, self.now() - link.opened)
@@ -534,7 +505,7 @@ class Driver:
         """Hand messages to the protocol."""
         if link.peer is None:
             for message in messages:
-                if type(message) is ClientHello and not self._may_be(link, message.node):
+                if type(message) is ClientHello and not self._entrance.may_be(link, message.node):
                     link.peer = str(message.node)
                     link.channel = str(message.channel)
                     self._refuse(link)
@@ -584,30 +555,3 @@ class Driver:
             stream = acknowledged(number, now)
             if stream is not None:
                 self._routes.room(stream)
-
-    # -- State on disk ----------------------------------------------------------------------------
-
-    def _load(self) -> Term:
-        if self._state_file is None or not self._state_file.exists():
-            return None
-        return decode(self._state_file.read_bytes())
-
-    def _save(self, state: Term) -> None:
-        if self._state_file is not None:
-            self._unsaved = state
-            if not self._saving:
-                self._saving = True
-                self._spawn(self._write_state)
-
-    async def _write_state(self) -> None:
-        assert self._state_file is not None
-        path = anyio.Path(self._state_file)
-        try:
-            with anyio.CancelScope(shield=True):
-                while self._unsaved is not None:
-                    state, self._unsaved = self._unsaved, None
-                    new = path.with_name(path.name + ".new")
-                    await new.write_bytes(encode(state))
-                    await new.replace(path)
-        finally:
-            self._saving = False

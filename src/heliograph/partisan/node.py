@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -20,6 +20,7 @@ from heliograph.partisan.gauges import Gauges
 from heliograph.partisan.limits import Admission, Limits
 from heliograph.partisan.link import LARGE, WRITE_SIZE
 from heliograph.partisan.loops import running_loop
+from heliograph.partisan.members import connections_of, members_of
 from heliograph.partisan.messaging import Messaging
 from heliograph.partisan.protocol import ProtocolConfig, inputs
 from heliograph.partisan.protocol.effects import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.inbox import Inbox, Overflow
+    from heliograph.partisan.members import Connection, Member
     from heliograph.partisan.processes import Monitor
     from heliograph.partisan.protocol.core import NodeCore
     from heliograph.partisan.protocol.effects import Effect
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
     from heliograph.poller import Poller
 
-__all__ = ["Connection", "Member", "Node"]
+__all__ = ["Node"]
 
 _JOIN_DEADLINE = 10.0
 """Seconds that joining may take unless told otherwise; our choice, for a node that starts late."""
@@ -57,41 +59,6 @@ _JOIN_DEADLINE = 10.0
 
 _PROGRESS = frozenset({Connected, PeerJoined, PeerUp})
 """What a node that joins waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node of the cluster, as this node knows it.
-
-    Attributes:
-        name: Its name.
-        listen_addrs: Addresses it listens at, as texts.
-        state: `"self"`; or which connections to it are there: `"up"` for all, `"partial"` for some,
-            `"down"` for none.
-    """
-
-    name: str
-    listen_addrs: tuple[str, ...]
-    state: Literal["self", "up", "partial", "down"]
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """One open connection.
-
-    Attributes:
-        socket: Its number, as events have it.
-        peer: Name of the node at the other end; None before its hello.
-        channel: The channel's name; None before the hello.
-        side: `"client"` if this node dialled, `"server"` if it was dialled.
-        peer_addr: Address of the other end.
-    """
-
-    socket: int
-    peer: str | None
-    channel: str | None
-    side: Literal["client", "server"]
-    peer_addr: str
 
 
 class Node:
@@ -339,25 +306,11 @@ class Node:
 
     def members(self) -> list[Member]:
         """Return the members of the cluster, this node included, in the order of their names."""
-        core = self._core
-        found: dict[str, Member] = {}
-        for spec in core.members:
-            name = str(spec.name)
-            peer = core.peers.get(spec.name)
-            state: Literal["self", "up", "partial", "down"] = "down"
-            if name == self.name:
-                state = "self"
-            elif peer is not None and peer.connected:
-                state = "up" if peer.up else "partial"
-            found[name] = Member(name, tuple(addresses(spec)), state)
-        return [found[name] for name in sorted(found)]
+        return members_of(self._core)
 
     def connections(self) -> list[Connection]:
         """Return all open connections, in the order in which they were made."""
-        return [
-            Connection(link.number, link.peer, link.channel, link.side, link.peer_addr)
-            for _, link in sorted(self._driver.links.items())
-        ]
+        return connections_of(self._driver.links)
 
     def on_up(
         self, node: str | None, callback: Callable[[Change], object], *, channel: str | None = None
