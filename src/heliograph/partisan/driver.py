@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.telling import Teller
     from heliograph.partisan.tls import Tls
     from heliograph.partisan.wire import Term
-    from heliograph.partisan.wire.messages import Message
+    from heliograph.partisan.wire.messages import Message, Relay
 
 __all__ = ["Driver", "PlaintextWarning"]
 
@@ -77,6 +77,7 @@ class Driver:
         teller: Tells what happens.
         inboxes: By name.
         deliver: Delivers what is not for an inbox.
+        relayed: Takes what came by way of others.
         told: Called with every effect that is to be told, after it was.
     """
 
@@ -95,6 +96,7 @@ class Driver:
         teller: Teller,
         inboxes: dict[str, Inbox],
         deliver: Callable[[str | None, Term, Term], None],
+        relayed: Callable[[Link, Relay], None],
         told: Callable[[Effect], None],
     ) -> None:
         self.name = name
@@ -115,6 +117,7 @@ class Driver:
         self._state_file = None if state_file is None else StateFile(state_file)
         self._teller = teller
         self._deliver = deliver
+        self._relayed = relayed
         self._told = told
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self._tls = tls
@@ -519,6 +522,10 @@ class Driver:
     def deliver(self, link: Link, target: Term, message: Term) -> None:
         """Deliver a message that is not for an inbox, or not a plain one."""
         self._deliver(link.peer, target, message)
+
+    def relayed(self, link: Link, relay: Relay) -> None:
+        """Take a message that came by way of others."""
+        self._relayed(link, relay)
 
     def misbehaved(self, link: Link, error: DecodeError) -> None:
         """Note bytes that are no term. A peer that we know sent one wrongly; another is none."""

@@ -21,8 +21,9 @@ from heliograph.partisan.inbox import Inbox, Traced
 from heliograph.partisan.lanes import Lane, stored_frame
 from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
 from heliograph.partisan.protocol import inputs
+from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import Atom, decode, encode
-from heliograph.partisan.wire.messages import Call
+from heliograph.partisan.wire.messages import AckedForward, Call, Clock, Forward, Relay
 from heliograph.partisan.wire.refs import RemoteRef, target
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Messaging:
         self._limits = limits
         self._teller = teller
         self._traced = traced
+        self._unkept = 0
 
     # -- Inboxes ----------------------------------------------------------------------------------
 
@@ -176,19 +178,36 @@ class Messaging:
         partition_key: int | None,
         *,
         ack: bool,
+        retransmission: bool = True,
+        hops: int = 0,
     ) -> None:
-        """Send a message whichever way, waiting for room if need be."""
+        """Send a message whichever way, waiting for room if need be.
+
+        Args:
+            node: As for `Node.send`, and so are those not named here.
+            to: To whom.
+            message: What.
+            channel: By which channel.
+            partition_key: By which of its connections.
+            ack: Whether it is acknowledged.
+            retransmission: Whether it is kept and sent again until then.
+            hops: By how many other nodes it may go if there is no connection; 0 for none.
+        """
         if node == self.name:
             self.to_self(to, message)
             return
         route = self.route(node, channel)
         to = _destination(to)
-        if not self._traced:
+        if not ack and hops and not route.links:
+            self._relay(Relay(Atom(node), Forward(to, message).term(), hops), None)
+        elif ack and not retransmission:
+            await self._send_unkept(route, to, message, partition_key)
+        elif not self._traced:
             await self._send(route, to, message, partition_key, ack=ack)
-            return
-        with MESSAGE_SEND(**self._about(route, to, ack=ack)):
-            message = self._with_context(route, message)
-            await self._send(route, to, message, partition_key, ack=ack)
+        else:
+            with MESSAGE_SEND(**self._about(route, to, ack=ack)):
+                message = self._with_context(route, message)
+                await self._send(route, to, message, partition_key, ack=ack)
 
     def try_send(
         self,
@@ -212,6 +231,64 @@ class Messaging:
         with MESSAGE_SEND(**self._about(route, to, ack=ack)):
             message = self._with_context(route, message)
             return attempt(route, to, message, partition_key) is not False
+
+    async def _send_unkept(self, route: Route, to: Term, message: Term, key: int | None) -> None:
+        """Ask for an acknowledgement, in the original's form, and wait for none."""
+        link = self._link(route, key)
+        if link.full:
+            await link.room()
+            link = self._link(self.route(route.peer, str(route.channel)), key)
+        self._unkept = (self._unkept + 1) & 0x7FFF_FFFF
+        clock = Clock(Atom("undefined"), ((self.name, self._unkept),))
+        if link.write(framed(encode(AckedForward(self.name, clock, to, message).term()))):
+            await self.loop.breathe()
+
+    def _link(self, route: Route, key: int | None) -> Link:
+        if route.links:
+            return route.pick(_key(key))
+        raise NotConnectedError(
+            f"there is no connection to {route.peer} now; it is being dialled. "
+            "With ack=True the message is kept until there is"
+        )
+
+    # -- By way of others -------------------------------------------------------------------------
+
+    def relayed(self, link: Link, relay: Relay) -> None:
+        """Deliver a message that came by way of others, or pass it on."""
+        if relay.node == self.name:
+            match relay.message:
+                case ("forward_message", to, message):
+                    self.deliver(None, to, message)
+                case _:
+                    pass
+        else:
+            try:
+                self._relay(Relay(relay.node, relay.message, relay.ttl - 1), link.peer)
+            except NotConnectedError:
+                self._teller.dropped("disconnected", peer=str(relay.node))
+
+    def _relay(self, relay: Relay, past: str | None) -> None:
+        """Send a message to its node, or to another of our kind, but not where it came from.
+
+        The original drops such messages when it gets them, so none goes by an Erlang node.
+        """
+        core = self.driver.core
+        direct = self.routes.find(relay.node, None)
+        routes = [direct] if direct is not None and direct.links else []
+        if not routes and relay.ttl > 0:
+            routes = [
+                route
+                for peer in core.peers
+                if peer not in {past, relay.node} and core.delivery.run(peer) is not None
+                if (route := self.routes.find(peer, None)) is not None and route.links
+            ]
+        if not routes:
+            raise NotConnectedError(
+                f"there is no connection to {relay.node} now, nor to another node that could pass "
+                "a message on"
+            )
+        route = self.driver.random.choice(routes)
+        route.pick(None).write(framed(encode(relay.term())))
 
     def _about(self, route: Route, to: Term, *, ack: bool) -> dict[str, Any]:
         return {
@@ -254,12 +331,7 @@ class Messaging:
         self, route: Route, to: Term, message: Term, key: int | None, *, granted: bool = False
     ) -> Link | bool:
         """Send a message if there is room: give the link if much is under way on it then."""
-        if not route.links:
-            raise NotConnectedError(
-                f"there is no connection to {route.peer} now; it is being dialled. "
-                "With ack=True the message is kept until there is"
-            )
-        link = route.pick(_key(key))
+        link = self._link(route, key)
         if link.full and not granted and not route.monotonic:
             return False
         much, superseded = self.routes.write(route, link, to, message)

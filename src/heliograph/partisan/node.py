@@ -139,6 +139,7 @@ class Node:
             teller=self._teller,
             inboxes=self._messaging.inboxes,
             deliver=self._messaging.deliver,
+            relayed=self._messaging.relayed,
             told=self._told,
         )
         self._trace = trace
@@ -394,6 +395,9 @@ class Node:
         channel: str | None = None,
         partition_key: int | None = None,
         ack: bool = False,
+        retransmission: bool = True,
+        ttl: int = 4,
+        transitive: bool = False,
     ) -> None:
         """Send a message to a name at a node; return when it was accepted for sending.
 
@@ -407,12 +411,17 @@ class Node:
             channel: Name of the channel; the default one if None, or if there is none of the name.
             partition_key: Messages of one key stay in order; None for any connection.
             ack: Keep the message, and send it again, until the receiver has acknowledged it.
+            retransmission: Whether it is kept and sent again, if it is to be acknowledged.
+            ttl: By how many other nodes it may go, if it is transitive.
+            transitive: Whether members of our kind pass it on if there is no connection to the
+                node; not if it is to be acknowledged, for then it waits for a connection.
 
         Raises:
             UnknownNodeError: No member has this name.
             NotConnectedError: There is no connection, and the message is not one to keep.
             EncodeError: The message is no term.
             NodeClosedError: The node does not run.
+            ValueError: `ttl` is not above 0.
         """
         # What nearly all messages are goes without a detour; the rest takes the long way.
         routes = self._table.get(node)
@@ -424,8 +433,20 @@ class Node:
             or not isinstance(name, str)
             or len(message) >= LARGE
             or not route.links
+            or not retransmission
         ):
-            await self._messaging.send(node, name, message, channel, partition_key, ack=ack)
+            if ttl < 1:
+                raise ValueError(f"ttl is {ttl}; a message goes by at least 1 other node")
+            await self._messaging.send(
+                node,
+                name,
+                message,
+                channel,
+                partition_key,
+                ack=ack,
+                retransmission=retransmission,
+                hops=ttl if transitive else 0,
+            )
             return
         if ack:
             lane = route.lanes.get(route.lane_of(partition_key) if route.lane_count > 1 else 0)

@@ -30,6 +30,7 @@ from heliograph.partisan.driver import PlaintextWarning
 from heliograph.partisan.protocol import inputs
 from tests.partisan.node.clusters import SLOW_PINGS, all_up, cluster, make, until
 from tests.partisan.node.conftest import Run
+from tests.partisan.node.harm import Guard
 
 
 def both_ways(node: Node, count: int) -> bool:
@@ -375,6 +376,46 @@ class TestMessages:
                     answers.clear()
 
         run(main)
+
+    def test_a_message_may_be_asked_to_be_acknowledged_and_not_be_kept(self, run: Run) -> None:
+        async def main() -> None:
+            async with cluster("a", "b") as (a, b):
+                inbox = b.register("sink")
+                for number in range(20):
+                    await a.send(b.name, "sink", number, ack=True, retransmission=False)
+                    await a.send(b.name, "sink", b"%d" % number, ack=True, retransmission=False)
+                seen = [await inbox.receive() for _ in range(40)]
+                assert seen[::2] == [*range(20)]
+                assert seen[1::2] == [b"%d" % number for number in range(20)]
+                assert not any(len(stream) for stream in a._core.delivery.streams())
+
+        run(main)
+
+    def test_others_pass_a_transitive_message_on(self, run_asyncio: Run) -> None:
+        """What the first node dials of the third falls silent; the second's does not."""
+
+        async def main() -> None:
+            async with (
+                Guard(1) as guard,
+                make("a") as a,
+                make("b") as b,
+                make("c", listen=f"127.0.0.1:{guard.target}", advertise=guard.address) as c,
+            ):
+                inbox = c.register("sink")
+                await b.sync_join(a.name, *a.listen_addrs)
+                await c.sync_join(b.name, *b.listen_addrs)
+                await all_up([a, b, c])
+                guard.silence([a.name])
+                await until(lambda: a.members()[2].state == "down")
+                with pytest.raises(NotConnectedError):
+                    await a.send(c.name, "sink", b"direct")
+                for ttl in (1, 4):
+                    await a.send(c.name, "sink", b"by another", transitive=True, ttl=ttl)
+                    assert await inbox.receive() == b"by another"
+                with pytest.raises(ValueError, match="ttl is 0"):
+                    await a.send(c.name, "sink", b"", transitive=True, ttl=0)
+
+        run_asyncio(main)
 
     def test_a_node_sends_to_itself_and_to_references(self, run: Run) -> None:
         async def main() -> None:
