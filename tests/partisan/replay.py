@@ -60,6 +60,7 @@ from heliograph.partisan.wire.messages import (
     Message,
     Monitor,
     Ping,
+    Pong,
     RpcCall,
     RpcResponse,
     State,
@@ -111,7 +112,9 @@ class Player:
         self.dials: list[Dial] = []
         self.calls: list[CallRequested] = []
         self.sent: dict[int, list[Term]] = {}  # what we sent, by our own number
-        self.matched: dict[int, int] = {}  # how much of it was compared, by recorded number
+        self.recorded = self._recorded()
+        self.matched: dict[tuple[int, bool], int] = {}  # how many of these were compared
+        self.states: list[Term] = []  # that our node had in the scene
         self.ours: dict[int, int] = {}  # our number of each recorded connection
         self.waiting: dict[int, list[Message]] = {}  # for connections we have not dialled yet
         self.acked: set[Any] = set()  # numbers of messages that were sent before
@@ -177,9 +180,13 @@ class Player:
     def _connect(self, name: Atom, wanted: list[int]) -> None:
         """Dial a peer until the connections that stood are there, and no others."""
         missing = sorted(wanted, key=lambda each: (self.scene.channels[each] != UNDEFINED, each))
-        if missing and self.scene.channels[missing[0]] != UNDEFINED:
+        default = not missing or self.scene.channels[missing[0]] == UNDEFINED
+        if not default and not self.core.peers[name].connected:
             # The recording does not show the default channel, though it is always there.
-            self._handshake(next(each for each in self.dials if each.peer == name))
+            first = self._dial(name, UNDEFINED)
+            if first is None:
+                raise Failure(f"our node does not dial {name}")
+            self._handshake(first)
         for _ in range(len(missing) * len(self.core.peers[name].channels()) + 1):
             for number in list(missing):
                 dial = self._dial(name, self.scene.channels[number])
@@ -205,6 +212,8 @@ class Player:
 
     def _do(self, happened: inputs.Input) -> None:
         self.now += 1
+        if not self.states or self.states[-1] is not self.core.state():
+            self.states.append(self.core.state())
         self._carry_out(self.core.handle(happened, self.now))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
@@ -292,14 +301,17 @@ class Player:
 
     def _compared(self, record: Record) -> bool:
         """Tell whether a frame of ours stood for this one already."""
-        number = record.connection
-        return record in self._recorded(number)[: self.matched.get(number, 0)]
+        key = (record.connection, isinstance(record.message(), Ping))
+        return record in self.recorded[key][: self.matched.get(key, 0)]
 
     def _cause(self, record: Record, message: Message) -> None:
         """Do what must have happened that our node sends a message now."""
         peer = record.server if record.from_client else record.client
         if record.from_client and record.connection not in {*self.ours, *self.scene.fresh}:
-            # The original has kept the connections to a node that had left; ours dials it again.
+            # The original has kept the connections to a node that had left; ours dials it again, if
+            # it has come back.
+            if peer not in self.core.peers:
+                return
             self._connect(peer, [each for each in self._standing(peer) if each not in self.ours])
             self._compare(record.connection)
             if self._compared(record):
@@ -326,10 +338,29 @@ class Player:
                 self._do(inputs.EndProcess(RemoteRef.parse(target).id, reason))
             case Forward(to, content):
                 self._forward(record, peer, to, content)
+            case Pong(_, name, timestamp):
+                # The ping was before the scene.
+                self._do(
+                    inputs.Received(self.ours[record.connection], (Ping(peer, name, timestamp),))
+                )
+            case Ack() if self._moved(record):
+                pass
             case _ if record.connection in self.waiting:
                 pass  # our node will dial that connection later than the original did
             case _:
                 raise Failure(f"line {record.line}: nothing has come yet that this would answer")
+
+    def _moved(self, record: Record) -> bool:
+        """Take an answer that went by another connection of the channel: any of them will do."""
+        ends = self.scene.ends[record.connection], self.scene.channels[record.connection]
+        for number, ours in self.ours.items():
+            if (self.scene.ends[number], self.scene.channels.get(number)) == ends:
+                sent = self.sent.get(ours, [])
+                for at in range(self.matched.get((number, False), 0), len(sent)):
+                    if same(sent[at], record.term()):
+                        self.sent.setdefault(self.ours[record.connection], []).append(sent.pop(at))
+                        return True
+        return False
 
     def _gossip(self, peer: Atom, message: Gossip) -> None:
         said = MembershipState.parse(message.state).members
@@ -370,42 +401,84 @@ class Player:
 
     # --- comparing ---
 
-    def _recorded(self, number: int) -> list[Record]:
-        """Return what was recorded of the node on a connection, the hello first."""
-        frames = [
-            each
-            for each in self.scene.records
-            if each.connection == number and each.sender == self.name and not each.ended
-        ]
-        frames.sort(key=lambda each: not isinstance(each.message(), Hello | ClientHello))
-        return frames
+    def _recorded(self) -> dict[tuple[int, bool], list[Record]]:
+        """Return what was recorded of the node on each connection, the hello first.
+
+        Its pings stand for themselves: they are due by the clock, wherever that is among the rest.
+        """
+        recorded: dict[tuple[int, bool], list[Record]] = {}
+        for record, message in zip(self.scene.records, self.scene.messages, strict=True):
+            if message is not None and record.sender == self.name:
+                key = (record.connection, isinstance(message, Ping))
+                frames = recorded.setdefault(key, [])
+                frames.insert(
+                    0 if isinstance(message, Hello | ClientHello) else len(frames), record
+                )
+        return recorded
+
+    def _sent(self, number: int, pings: bool) -> list[Term]:
+        sent = self.sent.get(self.ours.get(number, 0), [])
+        return [each for each in sent if isinstance(parse(each), Ping) is pings]
 
     def _compare(self, number: int) -> None:
         """Compare what our node has sent on a connection with what was recorded of it."""
-        sent = self.sent.get(self.ours.get(number, 0), [])
-        recorded = self._recorded(number)
-        for at in range(self.matched.get(number, 0), min(len(sent), len(recorded))):
-            if not self.names.unify(recorded[at].term(), sent[at]):
-                raise Failure(
-                    f"line {recorded[at].line}: recorded {_short(recorded[at].term())},"
-                    f" our node sent {_short(sent[at])}"
-                )
-            self.matched[number] = at + 1
+        for pings in (False, True):
+            sent = self._sent(number, pings)
+            recorded = self.recorded.get((number, pings), [])
+            start = self.matched.get((number, pings), 0)
+            for record, ours in list(zip(recorded, sent, strict=False))[start:]:
+                if not self._same(record.term(), ours):
+                    raise Failure(
+                        f"line {record.line}: recorded {_short(record.term())},"
+                        f" our node sent {_short(ours)}"
+                    )
+                self.matched[number, pings] = self.matched.get((number, pings), 0) + 1
+
+    def _same(self, recorded: Term, ours: Term) -> bool:
+        if self.names.unify(recorded, ours):
+            return True
+        # The original may answer a hello while it still merges what it was told just before.
+        said = parse(ours)
+        return isinstance(said, State) and any(
+            self.names.unify(recorded, State(said.tag, state).term()) for state in self.states
+        )
 
     def _finish(self) -> int:
-        for number, ends in self.scene.ends.items():
-            if self.name not in ends:
-                continue
+        for (number, pings), recorded in self.recorded.items():
             self._compare(number)
-            recorded = self._recorded(number)
-            compared = self.matched.get(number, 0)
-            if compared < len(recorded):
-                record = recorded[compared]
-                raise Failure(f"line {record.line}: our node did not send {_short(record.term())}")
-            more = self.sent.get(self.ours.get(number, 0), [])[compared:]
-            if more:
-                raise Failure(f"connection {number}: our node also sent {_short(more[0])}")
+            missing = recorded[self.matched.get((number, pings), 0) :]
+            if missing and not (
+                self._departed(number)
+                and all(isinstance(each.message(), Ping | Pong) for each in missing)
+            ):
+                raise Failure(
+                    f"line {missing[0].line}: our node did not send {_short(missing[0].term())}"
+                )
+        for number, ours in self.ours.items():
+            for pings in (False, True):
+                more = self._sent(number, pings)[self.matched.get((number, pings), 0) :]
+                if more and not self._answers_last(number, more):
+                    raise Failure(f"connection {number}: our node also sent {_short(more[0])}")
+            assert ours not in self.waiting
         return sum(self.matched.values())
+
+    def _departed(self, number: int) -> bool:
+        """Tell whether our node has hung up on one that left, which the original forgets to do."""
+        peer = next(each for each in self.scene.ends[number] if each != self.name)
+        return self.left or peer not in self.core.peers
+
+    def _answers_last(self, number: int, more: list[Term]) -> bool:
+        """Tell whether all that is left is a pong to the last ping, which came after the scene."""
+        heard = [
+            message
+            for record, message in zip(self.scene.records, self.scene.messages, strict=True)
+            if record.connection == number and record.sender != self.name
+        ]
+        match [parse(each) for each in more], heard:
+            case [Pong(_, answered)], [*_, Ping(_, asked)]:
+                return same(answered, asked)
+            case _:
+                return False
 
 
 # --- the program ---
@@ -502,7 +575,9 @@ def _follows(first: Record, second: Record) -> bool:
     match first.message(), second.message():
         case (Hello(), ClientHello()) | (ClientHello(), State()):
             return first.connection == second.connection and not first.dropped
-        case (AckedForward(), Ack()) | (RpcCall(), Forward()) | (Monitor(), Forward()):
+        case AckedForward(clock=sent), Ack(clock=acknowledged):
+            return sent == acknowledged and not first.dropped
+        case (RpcCall(), Forward()) | (Monitor(), Forward()):
             return not first.dropped
         case _:
             return False
