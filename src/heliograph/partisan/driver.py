@@ -232,8 +232,7 @@ class Driver:
             link.close("shutdown")
         with anyio.move_on_after(self.limits.closing, shield=True):
             await self._all_gone()
-            while self._state_file is not None and self._state_file.busy:
-                await anyio.lowlevel.checkpoint()
+            await self.saved()
         for link in [*self.links.values()]:
             link.abort("shutdown")
         with anyio.move_on_after(1.0, shield=True):
@@ -241,6 +240,11 @@ class Driver:
         for timer in [*self._timers.values(), *self._closing.values()]:
             timer.cancel()
         self.stopped = True
+
+    async def saved(self) -> None:
+        """Wait until the membership is on disk, if it is kept there."""
+        if self._state_file is not None:
+            await self._state_file.saved(self.make_waiter)
 
     async def settled(self) -> None:
         """Wait until everybody is gone on whom was hung up, for as long as the limit allows."""

@@ -268,6 +268,8 @@ class Node:
                 while not self._joined(atom, until):
                     self._progress = progress = self._progress or self._loop.make_waiter()
                     await progress.wait()
+                # Whoever comes back after this knows where.
+                await self._driver.saved()
                 return
             why = self._driver.failures.get(name) or "it does not answer"
         finally:

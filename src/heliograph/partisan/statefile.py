@@ -11,6 +11,7 @@ import anyio
 from heliograph.partisan.wire import decode, encode
 
 if TYPE_CHECKING:
+    from heliograph.partisan.waiting import MakeWaiter, Waiter
     from heliograph.partisan.wire import Term
 
 __all__ = ["StateFile"]
@@ -29,6 +30,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unsaved: Term = None
+        self._waiting: list[Waiter] = []
         self.busy = False
 
     def load(self) -> Term:
@@ -59,3 +61,13 @@ class StateFile:
                     await new.replace(path)
         finally:
             self.busy = False
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.set()
+
+    async def saved(self, make_waiter: MakeWaiter) -> None:
+        """Wait until nothing is left to be written."""
+        while self.busy:
+            waiter = make_waiter()
+            self._waiting.append(waiter)
+            await waiter.wait()

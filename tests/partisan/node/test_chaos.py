@@ -105,6 +105,9 @@ def test_messages_survive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             await first.start({})
             for process in processes[1:]:
                 await process.start({first.name: first.advertise})
+            await settled(processes, 30)
+            for process in processes:
+                await process.ask("go")
             chaos = Chaos(dict(zip(NAMES, guards, strict=True)), processes, SEED)
             await chaos.run(SECONDS)
             states = await settled(processes, 30 + SECONDS)

@@ -27,7 +27,8 @@ class Worker:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.run = f"{time.time_ns()}"
-        self.sending = True
+        self.sending = asyncio.Event()
+        self.sending.set()
         folder = Path(options["folder"])
         self.received = open_log(folder / f"{options['name']}.{self.run}.received")
         self.accepted = open_log(folder / f"{options['name']}.{self.run}.accepted")
@@ -60,7 +61,8 @@ class Worker:
     async def send(self, node: Node, peer: str) -> None:
         name, run = self.options["name"].encode(), self.run.encode()
         number = 0
-        while self.sending:
+        while True:
+            await self.sending.wait()
             for key in range(KEYS):
                 message = (name, run, key, number)
                 try:
@@ -80,7 +82,9 @@ class Worker:
         print(json.dumps({"ready": self.options["name"]}), flush=True)
         while line := (await reader.readline()).strip():
             if line == b"stop":
-                self.sending = False
+                self.sending.clear()
+            elif line == b"go":
+                self.sending.set()
             delivery = node._core.delivery
             state = {
                 "members": {each.name: each.state for each in node.members()},
