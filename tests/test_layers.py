@@ -11,7 +11,16 @@ import pytest
 # What each part's extra brings; a part that is not named here makes do with the standard library.
 ALLOWED = {
     "_located": {"yaml"},
-    "apps": {"anyio", "click", "google", "grpc", "opentelemetry", "pymodbus", "rich"},
+    "apps": {
+        "anyio",
+        "click",
+        "google",
+        "grpc",
+        "opentelemetry",
+        "prometheus_client",
+        "pymodbus",
+        "rich",
+    },
     "catalog": {"yaml"},
     "cli": {"click", "rich", "uvloop"},
     "modboss": {"pymodbus", "pytest"},

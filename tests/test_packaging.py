@@ -17,7 +17,18 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[1]
 CATALOGS = {path.name for path in (PROJECT / "catalogs").iterdir()}
-EXTRAS = {"all", "catalog", "cli", "cluster", "gateway", "modbus", "otel", "otel-grpc", "uvloop"}
+EXTRAS = {
+    "all",
+    "catalog",
+    "cli",
+    "cluster",
+    "gateway",
+    "modbus",
+    "otel",
+    "otel-grpc",
+    "prometheus",
+    "uvloop",
+}
 
 # Light enough for everybody; what is heavier comes on first use.
 HEAVY = {"asyncio", "inspect", "logging"}

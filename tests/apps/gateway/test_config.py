@@ -127,6 +127,7 @@ def test_a_schema_may_be_a_class(folder: Path) -> None:
             "Boiler has no 'x' to be read here",
         ),
         ("devices: {}\nhealth: '127.0.0.1:70000'", "70000 is no port in health; ports go up"),
+        ("devices: {}\nprometheus: true", "metrics, and nowhere to answer with them"),
         ("devices: {}\nhealth: 8080", "expected an address to listen at, found the number 8080"),
         ("devices: {}\ncluster: {name: g1, listen: 'a:1'}", "'g1' is not a name of a node"),
         ("devices: {}\notlp: {protocol: http}", "unknown protocol 'http'"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph._located import read
+from heliograph.apps.gateway.scraping import installed
 from heliograph.apps.gateway.shapes import GATEWAY
 from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean
 from heliograph.catalog.model import Where
@@ -128,6 +129,7 @@ class GatewayConfig:
         cluster: How it finds others; None for a gateway that is alone.
         otlp: Where telemetry goes; None for nowhere.
         health: Where it answers about its health; None for nowhere.
+        prometheus: Whether it answers there with its metrics, too.
         handlers: The file of handlers; None for none.
         stop_within: Seconds that stopping may take.
     """
@@ -137,6 +139,7 @@ class GatewayConfig:
     cluster: Cluster | None = None
     otlp: Otlp | None = None
     health: str | None = None
+    prometheus: bool = False
     handlers: Path | None = None
     stop_within: float = 10.0
 
@@ -186,6 +189,7 @@ class _Reading:
             cluster=self._cluster(top.entry("cluster")) if "cluster" in top else None,
             otlp=_otlp(top.entry("otlp")) if "otlp" in top else None,
             health=self._address(top.cells.get("health")),
+            prometheus=self._prometheus(top),
             handlers=None if handlers is None else self._file(handlers),
             stop_within=top.get("stop_within", 10.0),
         )
@@ -298,6 +302,16 @@ class _Reading:
             settle=entry.get("settle", 0.5),
             patience=entry.get("patience", 5.0),
         )
+
+    def _prometheus(self, top: Entry) -> bool:
+        wanted: bool = top.get("prometheus", False)
+        if wanted and "health" not in top:
+            where = top.where_of("prometheus")
+            self._faults.add("metrics, and nowhere to answer with them", where, "add health")
+        elif wanted and not installed():
+            mend = 'pip install "heliograph[prometheus]"'
+            self._faults.add("the exporter is missing", top.where_of("prometheus"), mend)
+        return wanted
 
     def _address(self, cell: Cell | None) -> str | None:
         if cell is None:

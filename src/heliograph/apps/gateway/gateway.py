@@ -17,6 +17,7 @@ from heliograph.apps.gateway.config import load
 from heliograph.apps.gateway.health import HealthServer
 from heliograph.apps.gateway.peers import Peers, make_node
 from heliograph.apps.gateway.polls import Polls
+from heliograph.apps.gateway.scraping import Scraping
 from heliograph.apps.gateway.sharing import Sharing, owner
 from heliograph.catalog import ConfigError, attach_from_config
 from heliograph.catalog.errors import Fault
@@ -133,7 +134,14 @@ class Gateway:
             self._bridge = _export(config.otlp, self.name)
         self._attach()
         if config.health is not None:
-            self._health = await stack.enter_async_context(HealthServer(config.health, self.state))
+            scrape = None
+            if config.prometheus:
+                scraping = Scraping(_service(config.otlp), self.name)
+                stack.callback(scraping.close)
+                scrape = scraping.text
+            self._health = await stack.enter_async_context(
+                HealthServer(config.health, self.state, scrape)
+            )
         poller = Poller(period=_MEASURED)
         add_process_measurements(poller)
         if self._node is not None and config.cluster is not None:
@@ -284,7 +292,7 @@ class Gateway:
             )
             return
         before, self.config = self.config, found
-        for part in ("cluster", "otlp", "health"):
+        for part in ("cluster", "otlp", "health", "prometheus"):
             if getattr(before, part) != getattr(found, part):
                 _log.warning("what is new in the section %s needs a restart", part)
         self._move = "reload"
@@ -348,18 +356,22 @@ class Gateway:
         }
 
 
+def _service(otlp: Otlp | None) -> str | None:
+    """What the service is called; None where a variable says it."""
+    if otlp is not None and otlp.service_name is not None:
+        return otlp.service_name
+    return None if os.environ.get("OTEL_SERVICE_NAME") else _SERVICE
+
+
 def _export(otlp: Otlp | None, name: str) -> Bridge:
     from heliograph import otel
 
-    service = None if otlp is None else otlp.service_name
-    if service is None and not os.environ.get("OTEL_SERVICE_NAME"):
-        service = _SERVICE
     try:
         return otel.configure(
             None if otlp is None else otlp.endpoint,
             protocol=None if otlp is None else otlp.protocol,
             headers=None if otlp is None else otlp.headers,
-            service_name=service,
+            service_name=_service(otlp),
             resource_attributes={"service.instance.id": name},
             metric_interval=None if otlp is None else otlp.metric_interval,
             delay=None if otlp is None else otlp.delay,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An endpoint that tells orchestrators how the process is doing: `/healthz` and `/readyz`."""
+"""An endpoint for orchestrators and Prometheus: `/healthz`, `/readyz` and perhaps `/metrics`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import json
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from heliograph.apps.gateway.scraping import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,13 +28,20 @@ class HealthServer:
     Args:
         listen: Where, as `host:port`.
         state: Returns what is told; its key `ready` decides about `/readyz`.
+        metrics: Returns what `/metrics` answers, called in a thread; None if nothing does.
     """
 
-    def __init__(self, listen: str, state: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        listen: str,
+        state: Callable[[], Mapping[str, Any]],
+        metrics: Callable[[], bytes] | None = None,
+    ) -> None:
         host, _, port = listen.rpartition(":")
         self._host = host.strip("[]")
         self._port = int(port)
         self._state = state
+        self._metrics = metrics
         self._server: asyncio.Server | None = None
         self._open = 0
 
@@ -57,7 +66,7 @@ class HealthServer:
             if self._open <= _CONNECTIONS:
                 async with asyncio.timeout(_PATIENCE):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
+                    writer.write(await self._answer(head))
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # whoever asks so gets no answer
@@ -67,26 +76,30 @@ class HealthServer:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
-        body: Mapping[str, Any]
+        status, kind = HTTPStatus.OK, "application/json"
+        body: bytes | Mapping[str, Any]
         if method not in {b"GET", b"HEAD"}:
-            status, body = (
-                HTTPStatus.METHOD_NOT_ALLOWED,
-                {"error": "only GET and HEAD are answered"},
-            )
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+            body = {"error": "only GET and HEAD are answered"}
         elif path == b"/healthz":
-            status, body = HTTPStatus.OK, {"alive": True}
+            body = {"alive": True}
         elif path == b"/readyz":
             body = self._state()
-            status = HTTPStatus.OK if body["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+            if not body["ready"]:
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+        elif path == b"/metrics" and self._metrics is not None:
+            # Thousands of series take their time, in which devices are to be polled.
+            body, kind = await asyncio.to_thread(self._metrics), CONTENT_TYPE
         else:
-            status, body = HTTPStatus.NOT_FOUND, {"error": "there are /healthz and /readyz"}
-        data = json.dumps(body, indent=2).encode() + b"\n"
+            status = HTTPStatus.NOT_FOUND
+            body = {"error": "there are /healthz, /readyz, and /metrics with `prometheus: true`"}
+        data = body if isinstance(body, bytes) else json.dumps(body, indent=2).encode() + b"\n"
         lines = (
             f"HTTP/1.1 {status.value} {status.phrase}",
-            "Content-Type: application/json",
+            f"Content-Type: {kind}",
             f"Content-Length: {len(data)}",
             "Cache-Control: no-store",
             "Connection: close",

@@ -46,7 +46,7 @@ _PROTOCOL: Final = ProtocolConfig(
     idle_timeout=_SECOND,
     ping_timeout=_SECOND,
     ping_attempts=3,
-    backoff_limit=2 * _SECOND,
+    backoff_limit=_SECOND // 2,
 )
 _JOIN_DEADLINE: Final = 2.0
 _BETWEEN_JOINS: Final = 1.0

@@ -143,6 +143,12 @@ GATEWAY: Final = Record(
         ),
         Key("handlers", _FILE, "A file of handlers, attached while it runs", default="none"),
         Key("health", _LISTEN, "Where it answers `/healthz` and `/readyz`", default="nowhere"),
+        Key(
+            "prometheus",
+            Flag(),
+            "Answer `/metrics` there too; needs the extra `prometheus`",
+            default="false",
+        ),
         Key("stop_within", _SECONDS, "Seconds that stopping may take", default="10"),
     ),
 )
