@@ -57,7 +57,6 @@ class Demo:
         elapsed: Seconds since the beginning.
         endpoint: Where telemetry goes.
         counts: At the end, how often each event was executed, by all gateways together.
-        pids: Process ids by name.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Demo:
         self.scene = Scene(NAMES, DEVICES, looking=endpoint is None)
         self.stage = ""
         self.counts: Counter[str] = Counter()
-        self.pids: dict[str, int] = {}
         self._say = say
         self._show = show
         self._began = time.monotonic()
@@ -144,7 +142,7 @@ class Demo:
         failover = scene.failover
         assert failover is not None, "it was just killed"
         await self._until(lambda: failover.over, "the others to take over")
-        self._tell(f"The others polled its devices after {failover.took:.2f} s")
+        self._tell(f"The others have taken its devices over after {failover.took:.2f} s")
 
         await self._at(_RETURN)
         self._tell(f"Gateway {victim} is started again")
@@ -249,7 +247,7 @@ class Demo:
         # What the user has set for their own telemetry is not meant for the demo's.
         environment = {key: text for key, text in os.environ.items() if not key.startswith("OTEL_")}
         with self._log(name).open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,
@@ -259,8 +257,6 @@ class Demo:
                 # An interrupt from the keyboard is this process's to deal with.
                 process_group=0,
             )
-        self.pids[name] = process.pid
-        return process
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name.partition('@')[0]}.log"

@@ -31,6 +31,7 @@ VALUES: Final = {"temperature": "Cel", "pressure": "bar", "power": "kW", "runnin
 _FAILOVER: Final = max(3 * PERIOD, 5.0)
 _KEPT: Final = 48
 _LINES: Final = 40
+_QUIET: Final = ("partisan.socket.", "partisan.channel.", "partisan.membership.peer.channel.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ class Scene:
         for log in batch.logs:
             self._sent("logs", log.event_name, log.source.resource)
             # Sockets come and go by the dozen; that their peers do says the same.
-            if not log.event_name.startswith(("partisan.socket.", "partisan.channel.")):
+            if not log.event_name.startswith(_QUIET):
                 self.lines.append(log_line(log))
 
     def _sent(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["picture", "sparkline", "summary"]
 
+_SPARK: Final = 6
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _STATES: Final = {"running": "green", "killed": "bold red", "returning": "yellow"}
 _METRICS: Final = (
@@ -70,13 +71,13 @@ def picture(demo: Demo) -> RenderableType:
     layout = Layout()
     layout.split_column(
         Layout(head, size=1),
-        Layout(name="upper", ratio=3),
-        Layout(name="lower", ratio=2),
+        Layout(name="upper", size=18),
+        Layout(name="lower"),
         Layout(foot, size=1),
     )
     layout["upper"].split_row(Layout(name="left", size=74), Layout(name="right"))
     layout["left"].split_column(
-        Layout(Panel(_members(demo), title="Cluster"), size=5),
+        Layout(Panel(_members(scene), title="Cluster"), size=5),
         Layout(Panel(_devices(scene), title="Devices")),
     )
     layout["right"].split_column(
@@ -87,35 +88,41 @@ def picture(demo: Demo) -> RenderableType:
     return layout
 
 
-def _members(demo: Demo) -> RenderableType:
+def _members(scene: Scene) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    for gateway in demo.scene.gateways.values():
+    for gateway in scene.gateways.values():
         table.add_row(
             Text(gateway.name, "bold"),
             Text(gateway.state, _STATES.get(gateway.state, "dim")),
             Text(f"sees {gateway.living}" if gateway.living else ""),
-            Text(", ".join(sorted(gateway.devices)), "cyan"),
-            Text(f"pid {demo.pids[gateway.name]}" if gateway.name in demo.pids else "", "dim"),
+            Text(", ".join(sorted(gateway.devices)), "cyan", no_wrap=True, overflow="ellipsis"),
         )
     return table
 
 
 def _devices(scene: Scene) -> RenderableType:
-    table = Table.grid(padding=(0, 1))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for column in ("device", "by", *VALUES):
+        table.add_column(column, no_wrap=True)
     alarms = {device for told in scene.alarms.values() for device, _ in told}
-    pairs = list(zip(*[iter(VALUES)] * 2, strict=True))
     for device in scene.devices:
         held = ", ".join(name.partition("@")[0] for name in scene.holders(device))
-        for number, mappings in enumerate(pairs):
-            style = "bold red" if device in alarms else "bold"
-            row = [Text("" if number else device, style)]
-            row.append(Text("" if number else held or "nobody", "cyan" if held else "bold red"))
-            for mapping in mappings:
-                series = scene.series.get((device, mapping))
-                values = series.values if series is not None else ()
-                now = f"{values[-1]:.4g} {series.unit}" if series and values else ""
-                row += [Text(mapping, "dim"), Text(now), Text(sparkline(values, 12), "green")]
-            table.add_row(*row)
+        row = [
+            Text(device, "bold red" if device in alarms else "bold"),
+            Text(held or "–", "cyan" if held else "bold red"),
+        ]
+        for mapping in VALUES:
+            series = scene.series.get((device, mapping))
+            if series is None or not series.values:
+                row.append(Text())
+            elif series.unit:
+                value = f"{series.values[-1]:.3g} {series.unit}"
+                row.append(
+                    Text.assemble(f"{value:8} ", (sparkline(series.values, _SPARK), "green"))
+                )
+            else:
+                row.append(Text("on" if series.values[-1] else "off"))
+        table.add_row(*row)
     return table
 
 
@@ -130,11 +137,13 @@ def _traces(scene: Scene) -> RenderableType:
 
 
 def _metrics(scene: Scene) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, min_width=max(map(len, _METRICS)), style="cyan")
+    table.add_column(no_wrap=True, ratio=1)
     for name in _METRICS:
         if name in scene.metrics:
             _, _, value, unit, _ = metric_row(*scene.metrics[name])
-            table.add_row(Text(name, "cyan", no_wrap=True), Text(f"{value} {unit}", no_wrap=True))
+            table.add_row(name, Text(f"{value} {unit}"))
     return table
 
 
