@@ -19,11 +19,13 @@ from heliograph.modboss import (
     DeviceError,
     ExceptionReplyError,
     Link,
+    LinkLostError,
     ReplyTimeoutError,
     RtuOverTcp,
     Tcp,
     Transport,
 )
+from heliograph.modboss.pymodbus_client import PymodbusClient
 from tests.modboss.links import in_loop, listening, soon
 
 pytestmark = pytest.mark.usefixtures("quiet_pymodbus")
@@ -110,7 +112,16 @@ async def test_each_wrong_answer_is_told_and_the_next_request_succeeds(
 
 
 @in_loop
-async def test_an_answer_may_come_in_parts(tmp_path: Any) -> None:
+async def test_nothing_is_asked_where_there_is_no_connection() -> None:
+    client = PymodbusClient(Tcp("127.0.0.1"), lambda *_: None)
+
+    for request in (client.read_holding_registers(0, 1, 1), client.write_register(0, 1, 1)):
+        with pytest.raises(LinkLostError, match="before the request"):
+            await request
+
+
+@in_loop
+async def test_an_answer_may_come_in_parts() -> None:
     def parts(request: bytes) -> list[bytes]:
         [frame] = good(request)
         return [frame[:4], frame[4:9], frame[9:]]

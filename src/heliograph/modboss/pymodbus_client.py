@@ -325,7 +325,8 @@ class PymodbusClient(TransactionManager):
             return request  # on a line, what is for everybody is answered by nobody
         self.request_dev_id = request.dev_id
         self.request_transaction_id = request.transaction_id
-        return self._answered(await self._exchange(frame))
+        self.send(frame)
+        return self._answered(await self._answer())
 
     def _quick(self, address: int, count: int) -> bool:
         """Say whether a read of registers is one of those that most requests are."""
@@ -344,16 +345,15 @@ class PymodbusClient(TransactionManager):
         self.next_tid = number = self.next_tid % 65000 + 1
         self._asked = device_id, function, address, count
         self.request_dev_id, self.request_transaction_id = device_id, number
+        self.send(mbap.request(number, device_id, function, address, count))
         self._expected = mbap.beginning_of_answer(number, device_id, function, count)
-        answer = await self._exchange(mbap.request(number, device_id, function, address, count))
+        answer = await self._answer()
         if type(answer) is bytes:
             return mbap.registers(answer, count)
         return self._registers(self._answered(answer), count)
 
-    async def _exchange(self, frame: bytes) -> Any:
-        """Send a frame and wait for what comes."""
-        if not self.is_active():
-            raise LinkLostError(f"{self._where}: the connection was lost before the request")
+    async def _answer(self) -> Any:
+        """Wait for what comes; what is to be done for that is done while it is under way."""
         loop = self.loop
         self._garbage = b""
         self.response_future = answer = loop.create_future()
@@ -362,7 +362,6 @@ class PymodbusClient(TransactionManager):
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._look)
         try:
-            self.send(frame)
             return await answer
         except asyncio.CancelledError:
             # The answer may be under way still: it is waited for, so that nobody's next request
@@ -384,7 +383,9 @@ class PymodbusClient(TransactionManager):
 
     def send(self, data: bytes, addr: tuple[Any, ...] | None = None) -> None:
         """Send octets; what pymodbus adds is for serial adapters that echo, and for its own log."""
-        if self._plainly and not _log.isEnabledFor(logging.DEBUG) and self.transport is not None:
+        if not self.is_active():
+            raise LinkLostError(f"{self._where}: the connection was lost before the request")
+        if self._plainly and not _log.isEnabledFor(logging.DEBUG):
             self.recv_buffer = b""
             self.transport.write(data)  # type: ignore[attr-defined]  # as streams have it
         else:
