@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -423,3 +425,39 @@ def test_who_is_interrupted_leaves_the_link_in_order(
         # The one that was given up is waited for, then this one has its turn.
         server.drop_connections()
         assert device.read("setpoint") == 21
+
+
+FORKING = """
+import os, sys
+from heliograph.modboss import Device, Schema, transport_from_url
+
+setpoint = {"name": "setpoint", "type": "holding_register", "address": 10}
+schema = Schema.from_mappings("S", [setpoint])
+device = Device(schema, transport_from_url(sys.argv[1]))
+print(device.read("setpoint"), flush=True)
+child = os.fork()
+if child == 0:
+    try:
+        device.read("setpoint")
+    except RuntimeError as error:
+        print(error)
+    print(Device(schema, transport_from_url(sys.argv[1])).read("setpoint"), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(device.read("setpoint"))
+device.close()
+"""
+
+
+def test_a_forked_process_has_devices_of_its_own(server: VirtualServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKING, server.url],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    before, complaint, inside, after = done.stdout.splitlines()
+    assert (before, inside, after) == ("21", "21", "21")
+    assert "make a link for each loop, and each process" in complaint

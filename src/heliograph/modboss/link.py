@@ -281,7 +281,8 @@ class Link:
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError(
-                    f"{self.name} is used in another event loop; make a link for each loop"
+                    f"{self.name} is used in another event loop; make a link for each loop, and "
+                    "each process"
                 )
             self._bind(loop)
         if self._closed:
