@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(options.start, options.start + options.count):
         outcome = run_schedule(seed)
         for what in outcome.violations:
-            print(f"seed {seed}: {what}")
+            print(f"seed {seed}: {what}", flush=True)
         violated += bool(outcome.violations)
         totals.update(outcome.steps)
         for name in ("accepted", "acknowledged", "delivered", "retransmitted", "duplicates"):

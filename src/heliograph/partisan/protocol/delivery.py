@@ -96,13 +96,13 @@ class Delivery(Generic[_T]):
     def lanes(self, peer: Atom, channel: Atom, wanted: int) -> int:
         """Return how many lanes a channel has: as wanted, once those it had are empty."""
         key = (peer, channel)
-        lanes = self._lane_counts.get(key)
-        if lanes != wanted and (
-            lanes is None
-            or not any(len(stream) for stream in self.streams_to(peer) if stream.channel == channel)
+        lanes = self._lane_counts.get(key, wanted)
+        if lanes != wanted and any(
+            len(stream) for stream in self.streams_to(peer) if stream.channel == channel
         ):
-            lanes = self._lane_counts[key] = wanted
-        return lanes
+            return lanes
+        self._lane_counts[key] = wanted
+        return wanted
 
     def streams(self) -> Iterator[OutgoingStream[_T]]:
         """Yield the streams to all peers."""
@@ -116,6 +116,13 @@ class Delivery(Generic[_T]):
         """Note an acknowledgement; return the stream if that made room in it."""
         stream = self._by_key.get(stream_key(number))
         if stream is None or not stream.acknowledge(number, now):
+            return None
+        return stream
+
+    def acknowledged_run(self, number: int, count: int, now: int) -> OutgoingStream[_T] | None:
+        """Do what `acknowledged` does for several numbers in a row, each acknowledged by itself."""
+        stream = self._by_key.get(stream_key(number))
+        if stream is None or not stream.acknowledge_run(number, count, now):
             return None
         return stream
 

@@ -108,7 +108,7 @@ class Remote:
     def __init__(self, name: Atom, form: RefFormat, limit: int) -> None:
         self.processes: set[str] = {MANAGER, MONITOR, RPC_BACKEND}
         self._name = name
-        self._form = form
+        self._form: RefFormat = form
         self._limit = limit
         self._made = 0
         self._held: dict[Hashable, _Held] = {}
@@ -172,7 +172,7 @@ class Remote:
             case (tag, answer) if self._asked:
                 asked = self._asked.pop(exact(tag), None)
             case _:
-                asked = None
+                return None
         if asked is None:
             return None
         match answer:

@@ -220,6 +220,25 @@ class OutgoingStream(Generic[_T]):
         self._silence = 0
         return count
 
+    def acknowledge_run(self, number: int, count: int, now: int) -> int:
+        """Do what `acknowledge` does for several numbers in a row, each acknowledged by itself."""
+        sequence = number - self.base
+        times = self._times
+        run = range(sequence, sequence + count)
+        if self.cumulative or sequence != self._first or not all(map(times.__contains__, run)):
+            return sum(self.acknowledge(number + each, now) for each in range(count))
+        # All but the last in one go; that one also sees what was acknowledged before its turn.
+        size = sum(islice(self._sizes, count - 1))
+        for each in run[:-1]:
+            del times[each]
+            self._payloads.popleft()
+            self._sizes.popleft()
+        self._first += count - 1
+        self.bytes -= size
+        self.delivered += count - 1
+        self.delivered_bytes += size
+        return count - 1 + self.acknowledge(number + count - 1, now)
+
     def unacknowledged(self) -> Iterator[tuple[int, _T]]:
         """Yield what is unacknowledged with its number, oldest first."""
         for sequence, payload in enumerate(self._payloads, self._first):
