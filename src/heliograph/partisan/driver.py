@@ -561,8 +561,18 @@ class Driver:
     def acknowledged(self, numbers: list[int]) -> None:
         """Note acknowledgements, and let those go on who wait for room."""
         now = self.now()
-        acknowledged = self.core.delivery.acknowledged
+        delivery = self.core.delivery
+        first, count = numbers[0], len(numbers)
+        if (
+            count > 1
+            and numbers[-1] - first == count - 1
+            and numbers == [*range(first, first + count)]
+        ):
+            stream = delivery.acknowledged_run(first, count, now)
+            if stream is not None:
+                self._routes.room(stream)
+            return
         for number in numbers:
-            stream = acknowledged(number, now)
+            stream = delivery.acknowledged(number, now)
             if stream is not None:
                 self._routes.room(stream)

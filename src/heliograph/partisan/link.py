@@ -240,8 +240,19 @@ class Link(asyncio.BufferedProtocol):
     def write(self, frame: bytes) -> bool:
         """Write a whole frame, its length included, soon; tell whether much is under way now.
 
-        Then the caller lets others have their turn.
+        Then the caller lets others have their turn. The first frame of the loop's turn does not
+        wait for others: who answers a request does not want to.
         """
+        if not self._flush_due and not self.unsent and not self.paused:
+            self._flush_due = True
+            self.owner.call_soon(self._flush_soon)
+            if SOCKET_SEND.handlers or SOCKET_TAG_MSG.handlers:
+                self.owner.link_writes(self, (frame,))
+            self.transport.write(frame)
+            return False
+        return self._collect(frame)
+
+    def _collect(self, frame: bytes) -> bool:
         self._out.append(frame)
         self.unsent += len(frame)
         if self.unsent >= WRITE_SIZE:
@@ -257,7 +268,7 @@ class Link(asyncio.BufferedProtocol):
         self._out.append(head)
         self._with_large = True
         self.unsent += len(head)
-        return self.write(body)
+        return self._collect(body)
 
     def fill(self, lane: Lane) -> None:
         """Ask a lane for its frames at the next flush."""
@@ -294,7 +305,7 @@ class Link(asyncio.BufferedProtocol):
         newest = self._newest
         if newest is None:
             self._newest = len(self._out)
-            self.write(frame)
+            self._collect(frame)
             return False
         self.unsent += len(frame) - len(self._out[newest])
         self._out[newest] = frame
