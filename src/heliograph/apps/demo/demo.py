@@ -59,6 +59,10 @@ class Demo:
         counts: At the end, how often each event was executed, by all gateways together.
     """
 
+    scene: Scene
+    stage: str
+    endpoint: str
+
     def __init__(
         self,
         seconds: float = 60.0,

@@ -25,7 +25,12 @@ __all__ = ["PERIOD", "VALUES", "Failover", "GatewayView", "Promise", "Scene", "S
 PERIOD: Final = 0.5
 """Seconds between two readings of a device."""
 
-VALUES: Final = {"temperature": "Cel", "pressure": "bar", "power": "kW", "running": None}
+VALUES: Final[dict[str, str | None]] = {
+    "temperature": "Cel",
+    "pressure": "bar",
+    "power": "kW",
+    "running": None,
+}
 """What each device of the plant measures, and the units."""
 
 _FAILOVER: Final = max(3 * PERIOD, 5.0)
@@ -136,6 +141,9 @@ class Scene:
         devices: The devices.
         looking: Whether the telemetry comes here; else somebody else gets it.
     """
+
+    gateways: dict[str, GatewayView]
+    devices: tuple[str, ...]
 
     def __init__(self, names: Iterable[str], devices: Iterable[str], *, looking: bool) -> None:
         self.gateways = {name: GatewayView(name) for name in names}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["Alarm", "Alarms", "Side"]
 
@@ -72,7 +72,7 @@ class Alarms:
     def __init__(self) -> None:
         self._raised: dict[tuple[str, str, Side], Alarm] = {}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Alarm]:
         return iter([*self._raised.values()])
 
     def __len__(self) -> int:

@@ -61,6 +61,9 @@ class Gateway:
         exported: How the last export ended; None before, and if there is none.
     """
 
+    config: GatewayConfig
+    name: str
+
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
         self.name = config.cluster.name if config.cluster is not None else alone()

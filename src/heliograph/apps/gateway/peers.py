@@ -96,6 +96,8 @@ class Peers:
         met: Set when a seed was joined, or has joined, and all members have said hello.
     """
 
+    met: asyncio.Event
+
     def __init__(
         self,
         node: Node,
