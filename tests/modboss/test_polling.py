@@ -296,6 +296,26 @@ async def test_a_cycle_says_how_late_it_began_and_how_long_it_took() -> None:
 
 
 @in_loop
+async def test_a_cycle_that_begins_early_is_not_late_by_less_than_nothing() -> None:
+    class Early(Time):
+        """Wakes sleepers a moment before their time, as timers of whole milliseconds do."""
+
+        async def wait(self, until: int | None, future: asyncio.Future[Any] | None = None) -> None:
+            await super().wait(until, future)
+            self.time -= 300_000
+
+    clock = Early()
+    polling = Polling(clock=clock)
+    polling.add(boiler(Client()), "flow", every=1.0)
+
+    with capture("modboss.poll.cycle") as events:
+        async with polling:
+            await clock.advance(0.5)
+
+    assert [event.measurements["lag"] for event in events] == [0]
+
+
+@in_loop
 async def test_cycles_that_a_slow_one_takes_the_time_of_are_missed_and_counted() -> None:
     clock, client, other = Time(), Client(), Client()
     polling = Polling(clock=clock)

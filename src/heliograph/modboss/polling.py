@@ -353,7 +353,8 @@ class Polling:
         if POLL_CYCLE.handlers:
             POLL_CYCLE.execute(
                 {
-                    "lag": began - due,
+                    # Timers of whole milliseconds, as uvloop's, wake a sleeper a little early.
+                    "lag": max(0, began - due),
                     "cycle_time": self._clock.now() - began,
                     "changes": len(changed),
                 },
