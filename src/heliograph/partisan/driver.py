@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -240,6 +240,13 @@ class Driver:
         for timer in [*self._timers.values(), *self._closing.values()]:
             timer.cancel()
         self.stopped = True
+        if hasattr(self, "core"):
+            owed: Counter[tuple[str, str]] = Counter()
+            for stream in self.core.delivery.streams():
+                owed[str(stream.peer), str(stream.channel)] += len(stream)
+            for (peer, channel), count in owed.items():
+                if count:
+                    self._teller.dropped("shutdown", count, peer=peer, channel=channel)
 
     async def saved(self) -> None:
         """Wait until the membership is on disk, if it is kept there."""
@@ -449,7 +456,8 @@ class Driver:
         if link.side == "server":
             self._entrance.closed(link)
         reason = link.close_reason or "closed"
-        self._dial_ended(link, failure or reason)
+        # What the transport says when this side hangs up is beside the point.
+        self._dial_ended(link, failure if failure and reason == "failure" else reason)
         self._teller.closed(link, self.now() - link.opened)
         if number in self._live:
             self._live.discard(number)

@@ -395,6 +395,38 @@ def test_messages_for_a_node_that_leaves_are_told(
     run_asyncio(main)
 
 
+def test_messages_that_are_owed_when_the_node_stops_are_told(
+    run_asyncio: Run, telemetry_events: Captured
+) -> None:
+    async def main() -> None:
+        async with behind_proxy(protocol=SLOW_PINGS) as (a, b, proxy):
+            proxy.harm = "swallow"
+            for _ in range(3):
+                await a.send(b.name, "sink", b"", ack=True)
+
+    run_asyncio(main)
+    telemetry_events.assert_event(
+        "partisan.message.dropped",
+        {"count": 3},
+        {"reason": "shutdown", "node": "a@127.0.0.1", "peer": "b@127.0.0.1"},
+    )
+
+
+def test_messages_that_were_not_written_when_a_connection_broke_are_told(
+    run_asyncio: Run, telemetry_events: Captured
+) -> None:
+    async def main() -> None:
+        async with behind_proxy(protocol=SLOW_PINGS) as (a, b, proxy):
+            b.register("sink", capacity=1)
+            await until(lambda: not a.try_send(b.name, "sink", b"x" * 60_000))
+            proxy.cut()
+            await telemetry_events.until(
+                "partisan.message.dropped", None, {"reason": "disconnected", "peer": b.name}
+            )
+
+    run_asyncio(main)
+
+
 def test_trace_context_travels_with_messages(run: Run, telemetry_events: Captured) -> None:
     propagator = Carrying()
 
