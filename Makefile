@@ -21,7 +21,10 @@ FULLY_COVERED := \
         src/heliograph/modboss/$(part).py) \
     $(foreach part,config connection core delivery effects identity inputs membership mesh peers remote streams,\
         src/heliograph/partisan/protocol/$(part).py) \
-    $(foreach part,network schedules,src/heliograph/partisan/simulator/$(part).py) \
+    $(foreach part,broadcasting causal plumtree relay,src/heliograph/partisan/protocol/$(part).py) \
+    src/heliograph/partisan/protocol/overlay/** \
+    $(foreach part,experiments graphs network plots report scale scenario schedules,\
+        src/heliograph/partisan/simulator/$(part).py) \
     src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.
@@ -54,7 +57,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BASE := $(VENV)/.base
 DEV  := $(VENV)/.dev
 
-.PHONY: help test lint format types layers unit coverage generated generated-check docs bench demo clean
+.PHONY: help test lint format types layers unit coverage generated generated-check docs bench simulate demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +102,9 @@ docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
 
 bench: $(DEV) $(VENV)/.rivals ## the ratio tables
 	$(BIN)/python -m benchmarks $(ARGS)
+
+simulate: $(DEV) ## the tables and plots of ten thousand nodes; ARGS="failures" for one of them
+	$(BIN)/python -m benchmarks.simulations $(ARGS)
 
 demo: $(VENV)/.demo ## a fleet of gateways at work, for a minute; ARGS="--seconds 20"
 	@$(BIN)/python -m heliograph demo $(ARGS)
