@@ -316,6 +316,26 @@ async def test_a_cycle_that_begins_early_is_not_late_by_less_than_nothing() -> N
 
 
 @in_loop
+async def test_a_loop_that_wakes_early_is_neither_late_nor_misses_anything() -> None:
+    class Early(Time):
+        async def wait(self, until: int | None, future: asyncio.Future[Any] | None = None) -> None:
+            assert until is not None
+            await super().wait(until - SECOND // 1000, future)
+
+    clock, client = Early(), Client()
+    polling = Polling(clock=clock)
+    group = polling.add(boiler(client), "flow", every=1.0)
+
+    with capture("modboss.poll.**") as events:
+        async with polling:
+            await clock.advance(3.5)
+
+    assert {event.event for event in events} == {"modboss.poll.cycle"}
+    assert [event.measurements["lag"] for event in events] == [0, 0, 0, 0]
+    assert (client.reads, group.missed) == (4, 0)
+
+
+@in_loop
 async def test_cycles_that_a_slow_one_takes_the_time_of_are_missed_and_counted() -> None:
     clock, client, other = Time(), Client(), Client()
     polling = Polling(clock=clock)

@@ -324,7 +324,7 @@ class Polling:
             if once and group.failure is None:
                 return
             now = clock.now()
-            missed = (now - due) // period
+            missed = max(0, now - due) // period  # it may have begun a little early, see below
             if missed and not once:
                 group.missed += missed
                 if POLL_MISSED.handlers:
