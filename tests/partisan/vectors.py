@@ -18,10 +18,12 @@ import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 from heliograph.partisan.errors import PartisanError, TermSyntaxError
 from heliograph.partisan.wire import (
+    Export,
     Fun,
     ImproperList,
     Pid,
@@ -75,6 +77,20 @@ class Shown:
         return numbers
 
 
+@dataclass(frozen=True)
+class ShownMap:
+    """A map whose keys may be such text."""
+
+    pairs: tuple[tuple[Term, Term], ...]
+
+    def stands_for(self, term: Term) -> bool:
+        return (
+            isinstance(term, Mapping)
+            and len(term) == len(self.pairs)
+            and all(any(map(_each, repeat(pair), term.items())) for pair in self.pairs)
+        )
+
+
 class _Cut:
     """What `...` stands for: anything."""
 
@@ -85,6 +101,9 @@ class _ShownTerm(Parser):
 
     def cut(self) -> Term:
         return _Cut()
+
+    def mapping(self, pairs: list[tuple[Term, Term]]) -> Term:
+        return ShownMap(tuple(pairs))
 
 
 def load(path: Path) -> Iterator[Vector]:
@@ -127,7 +146,7 @@ def _stands_for(shown: Term, term: Term) -> bool:
     match shown, term:
         case _Cut(), _:
             return True
-        case Shown(), _:
+        case ((Shown() | ShownMap()), _):
             return shown.stands_for(term)
         case ImproperList(elements, _Cut()), list():
             return len(term) >= len(elements) and _each(elements, term[: len(elements)])
@@ -141,18 +160,23 @@ def _stands_for(shown: Term, term: Term) -> bool:
             return _each(shown, term)
         case ImproperList(elements, tail), ImproperList(others, other_tail):
             return _each(elements, others) and _stands_for(tail, other_tail)
-        case Mapping(), Mapping():
-            return len(shown) == len(term) and all(
-                any(
-                    _stands_for(key, other) and _stands_for(value, other_value)
-                    for other, other_value in term.items()
-                )
-                for key, value in shown.items()
+        case Export(), Export():
+            return shown.arity == term.arity and all(
+                map(_may_be, (shown.module, shown.function), (term.module, term.function))
             )
-        case ((tuple() | list() | Mapping() | ImproperList()), _):
+        case ((tuple() | list() | ImproperList()), _):
             return False
         case _:
             return same(shown, term)
+
+
+def _may_be(shown: str, name: str) -> bool:
+    """Compare names in funs: what is not ASCII is shown by Erlang/OTP 25 as bytes or escaped."""
+    return shown == name or (not name.isascii() and _ascii(shown) == _ascii(name))
+
+
+def _ascii(text: str) -> str:
+    return "".join([each for each in text if " " <= each <= "~"])
 
 
 def _each(shown: Sequence[Term], terms: Sequence[Term]) -> bool:

@@ -104,7 +104,10 @@ def parse_term(text: str) -> Term:
 
 
 class Parser:
-    """Reads one term. A subclass may take forms that are no literals: see `opaque` and `cut`."""
+    """Reads one term. A subclass may take forms that are no literals: see `opaque` and `cut`.
+
+    What these return may be no term; where that is the key of a map, `mapping` has to take it too.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -129,6 +132,14 @@ class Parser:
     def cut(self) -> Term:
         """Return what stands for `...`; here that is an error."""
         self._fail("`...` is no term")
+
+    def mapping(self, pairs: list[tuple[Term, Term]]) -> Term:
+        """Return the map of the pairs.
+
+        Raises:
+            ValueError: Two have the same key.
+        """
+        return term_map(pairs)
 
     def _fail(self, reason: str) -> NoReturn:
         raise TermSyntaxError(reason, self._pos)
@@ -231,7 +242,7 @@ class Parser:
             self._need("=>")
             pairs.append((key, self._term()))
         try:
-            return term_map(pairs)
+            return self.mapping(pairs)
         except ValueError as error:
             self._fail(str(error))
 
@@ -511,7 +522,7 @@ def _shown_float(number: float) -> str:
     digits, e, exponent = repr(number).partition("e")
     if "." not in digits and isfinite(number):
         digits += ".0"
-    return digits + e + exponent.removeprefix("+")
+    return f"{digits}e{int(exponent)}" if e else digits
 
 
 def _shown_other(term: Term) -> str:
