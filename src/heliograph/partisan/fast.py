@@ -38,6 +38,8 @@ class Pattern(Protocol):
 
     head: bytes
     """What they begin with, their length included."""
+    owes: bool
+    """Whether taking them may leave an acknowledgement to be sent."""
 
     def take(self, link: Link, data: bytes, at: int, end: int) -> int:
         """Take whole frames from `at` on that match; return where the first that does not begins.
@@ -49,6 +51,7 @@ class Pattern(Protocol):
 class PlainPattern:
     """Binaries of one size for one inbox."""
 
+    owes = False
     __slots__ = ("head", "inbox", "size")
 
     def __init__(self, head: bytes, size: int, inbox: Inbox) -> None:
@@ -71,7 +74,7 @@ class PlainPattern:
                 break
             after += size
         inbox._put_many(messages)
-        if inbox._full:
+        if len(inbox) >= inbox.capacity and inbox._full:
             link.hold_for(inbox)
         return at
 
@@ -91,6 +94,7 @@ def number_field(data: bytes, at: int) -> tuple[int, int] | None:
 class AckedPattern:
     """Acknowledged binaries of one size for one inbox, of one stream of our own kind."""
 
+    owes = True
     __slots__ = ("_between", "_delivery", "_inbox", "_item", "_size", "_stream", "head")
 
     def __init__(
@@ -199,6 +203,7 @@ class RunPattern:
 class OneByOnePattern:
     """Acknowledged binaries of one size for one inbox, each to be acknowledged by itself."""
 
+    owes = False
     __slots__ = ("_acknowledge", "_between", "_inbox", "_size", "_width", "head")
 
     def __init__(
@@ -247,6 +252,7 @@ class OneByOnePattern:
 class AckPattern:
     """Acknowledgements of messages of ours."""
 
+    owes = False
     __slots__ = ("_acknowledged", "_size", "head")
 
     def __init__(self, head: bytes, size: int, acknowledged: Callable[[list[int]], None]) -> None:

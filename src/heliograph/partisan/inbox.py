@@ -239,9 +239,9 @@ class Inbox:
                 self._put(message)
             return
         self._items.extend(messages)
-        waiters = self._waiters
-        for _ in range(min(len(waiters), len(messages))):
-            waiters.popleft().set()
+        if self._waiters:
+            for _ in range(min(len(self._waiters), len(messages))):
+                self._waiters.popleft().set()
 
     @property
     def _full(self) -> bool:

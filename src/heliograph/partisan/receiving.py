@@ -90,6 +90,7 @@ class Receiver:
     def __init__(self, owner: ReceiverOwner, inboxes: dict[str, Inbox]) -> None:
         self._owner = owner
         self._inboxes = inboxes
+        self._owing = False  # whether acknowledgements of our own kind may be due
         self._ack_heads: dict[tuple[str, int], tuple[bytes, bytes]] = {}
 
     def frames(self, link: Link, data: bytes, at: int, end: int) -> int:
@@ -104,6 +105,7 @@ class Receiver:
                         after = pattern.take(link, data, at, end)
                         if after != at:
                             at = after
+                            self._owing = self._owing or pattern.owes
                             break
                 else:
                     (size,) = _length(data, at)
@@ -123,7 +125,8 @@ class Receiver:
             return self.frames(link, data, after, end)
         if control:
             owner.control(link, tuple(control))
-        self._acknowledge()
+        if self._owing:
+            self._acknowledge()
         return at
 
     def frame(self, link: Link, data: bytearray) -> None:
@@ -142,9 +145,11 @@ class Receiver:
             return
         if control:
             self._owner.control(link, tuple(control))
-        self._acknowledge()
+        if self._owing:
+            self._acknowledge()
 
     def _acknowledge(self) -> None:
+        self._owing = False
         owner = self._owner
         for peer, channel, number in owner.delivery.acknowledgements():
             owner.write_on(peer, channel, self._ack(peer, number))
@@ -153,6 +158,7 @@ class Receiver:
 
     def _frame(self, link: Link, data: bytes, start: int, end: int, control: list[Message]) -> None:
         if link.run is not None and link.run.take(link, data, start, end):
+            self._owing = True
             return
         found = decode_forward(data, start, end) if link.side == "server" else None
         if found is not None:
@@ -230,6 +236,7 @@ class Receiver:
     ) -> bool:
         """Deliver an acknowledged message of our own kind if it is due; tell whether it was."""
         owner = self._owner
+        self._owing = True
         if owner.delivery.accept(source, channel, number, item) is not Verdict.DELIVER:
             return False
         self._deliver(link, *item)

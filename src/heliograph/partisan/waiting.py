@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 __all__ = ["MakeWaiter", "Waiter", "waiter_factory"]
 
@@ -17,8 +21,8 @@ class Waiter(Protocol):
     def set(self) -> None:
         """Let the task go on; setting twice is setting once."""
 
-    async def wait(self) -> object:
-        """Wait until it is set."""
+    def wait(self) -> Awaitable[object]:
+        """Return what to await until it is set."""
 
 
 class MakeWaiter(Protocol):
@@ -28,21 +32,15 @@ class MakeWaiter(Protocol):
         """Make one."""
 
 
-class _Future:
+class _Future(asyncio.Future[None]):
     """A waiter on asyncio. Half the price of an event, which wakes any number of tasks."""
 
-    __slots__ = ("_future",)
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._future: asyncio.Future[None] = loop.create_future()
-
     def set(self) -> None:
-        if not self._future.done():
-            self._future.set_result(None)
+        if not self.done():
+            self.set_result(None)
 
-    async def wait(self) -> object:
-        await self._future
-        return None
+    def wait(self) -> Self:
+        return self
 
 
 def waiter_factory() -> MakeWaiter:
@@ -51,4 +49,4 @@ def waiter_factory() -> MakeWaiter:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return anyio.Event
-    return lambda: _Future(loop)
+    return partial(_Future, loop=loop)
