@@ -57,6 +57,15 @@ def test_a_broadcast_reaches_all_and_is_sent_once_to_each_after_the_first() -> N
     assert 2 <= second.hops <= 20
 
 
+def test_what_arrives_after_the_next_broadcast_does_not_count_for_it() -> None:
+    made = cluster(10)
+    first = made.broadcast(made.nodes[0], 10, 5)
+    made.broadcast(made.nodes[0], 10)
+
+    assert first.reached == 1
+    assert all(made.nodes[at].tree.neighbors for at in range(10))
+
+
 def test_a_flood_is_sent_to_all_neighbors_each_time() -> None:
     made = cluster(tree=None)
 
