@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.simulations.picture import picture
 from heliograph.partisan.simulator.experiments import run
 from heliograph.partisan.simulator.plots import svg
 from heliograph.partisan.simulator.report import document, markdown
@@ -25,6 +26,7 @@ TARGET = HERE / "docs" / "explanation" / "simulations"
 
 def main(names: list[str]) -> None:
     TARGET.mkdir(exist_ok=True)
+    (TARGET / "overlay.svg").write_text(picture(), encoding="utf-8")
     for name in names or sorted(path.stem for path in SCENARIOS.glob("*.toml")):
         path = SCENARIOS / f"{name}.toml"
         scenario = load(path)
@@ -33,12 +35,11 @@ def main(names: list[str]) -> None:
         took = time.process_time() - began
         report = json.dumps(document(result), indent=1, sort_keys=True)
         (TARGET / f"{path.stem}.json").write_text(f"{report}\n", encoding="utf-8")
-        (TARGET / f"{path.stem}.md").write_text(markdown(result), encoding="utf-8")
+        (TARGET / f"{path.stem}.txt").write_text(markdown(result), encoding="utf-8")
         (TARGET / f"{path.stem}.svg").write_text(svg(result), encoding="utf-8")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"{path.stem}: {result.events:,} events in {took:.0f} s of one core,"
-            f" {took / result.events * 1e6:.2f} us each; {peak:.0f} MiB at most so far",
+            f"{path.stem}: {took:.0f} s of one core; {peak:.0f} MiB at most so far",
             flush=True,
         )
 
