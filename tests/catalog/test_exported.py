@@ -146,6 +146,12 @@ def test_a_read_is_exported_as_its_catalog_says(modboss: Document) -> None:
     assert brief(span_attributes(modboss.spans["modboss.read"])) == {
         "modboss.schema": "string required",
         "modboss.names": "string[] required",
+        # What only devices know; functions of the caller's own may reach anything.
+        "server.address": "string recommended",
+        "server.port": "int recommended",
+        "network.transport": "string recommended",
+        "network.protocol.name": "string recommended",
+        "modbus.unit.id": "int recommended",
         "modboss.batch.count": "int conditionally_required",
         "modboss.attempt.count": "int conditionally_required",
         "modboss.object.count": "int conditionally_required",
