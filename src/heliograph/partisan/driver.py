@@ -526,7 +526,7 @@ class Driver:
                     self._refuse(link)
                     return
         self.do(inputs.Received(link.number, messages))
-        if link.early and link.peer is not None:
+        if link.early is not None and link.peer is not None:
             early, link.early = link.early, None
             for target, content in early:
                 self._deliver(link.peer, target, content)
