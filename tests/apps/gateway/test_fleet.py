@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from heliograph.apps.gateway import owner
 from heliograph.modboss.virtual import Silence
@@ -195,3 +196,22 @@ def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
         process.end()
         assert "Traceback" not in process.stderr
         assert len(process.stderr.splitlines()) == 1
+
+
+def test_gateways_with_certificates_share_their_devices(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    with Fleet(tmp_path) as fleet:
+        for name in NAMES:
+            short = name.partition("@")[0]
+            issued = authority.issue_cert(name)
+            issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{short}.pem")
+            document = fleet.document(name)
+            document["cluster"]["tls"] = {
+                "certificate": f"{short}.pem",
+                "authority": "authority.pem",
+                "bind_names": True,
+            }
+            fleet.begin(name, document)
+
+        fleet.wait(lambda: fleet.shared(*NAMES), "shared out")
