@@ -478,6 +478,13 @@ class Driver:
             self._teller.read(link, data, start, at)
         return at
 
+    def link_took(self, link: Link, data: bytes) -> None:
+        """Note a frame that the link took itself."""
+        if link.number in self._live:
+            self.core.touch(link.number, self.now())
+        if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
+            self._teller.read(link, data, 0, len(data))
+
     def link_frame(self, link: Link, data: bytearray) -> None:
         """Take one large frame."""
         if link.number in self._live:

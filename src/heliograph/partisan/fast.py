@@ -59,6 +59,16 @@ class PlainPattern:
         self.size = size
         self.inbox = inbox
 
+    def take_only(self, link: Link, data: bytes) -> bool:
+        """Take what was read, if it is one such frame; tell whether it is."""
+        inbox = self.inbox
+        if len(data) != self.size or not data.startswith(self.head) or inbox.closed:
+            return False
+        inbox._put(data[len(self.head) :])
+        if len(inbox) >= inbox.capacity and inbox._full:
+            link.hold_for(inbox)
+        return True
+
     def take(self, link: Link, data: bytes, at: int, end: int) -> int:
         head, size, inbox = self.head, self.size, self.inbox
         if inbox.closed:

@@ -29,7 +29,7 @@ from heliograph.partisan.events import SOCKET_SEND, SOCKET_TAG_MSG
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from heliograph.partisan.fast import Pattern, RunPattern
+    from heliograph.partisan.fast import Pattern, PlainPattern, RunPattern
     from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.lanes import Lane
     from heliograph.partisan.waiting import MakeWaiter, Waiter
@@ -88,6 +88,9 @@ class LinkOwner(Protocol):
     def link_frames(self, link: Link, data: bytes, start: int, end: int) -> int:
         """Take every whole frame of `data[start:end]`; return where the first unfinished begins."""
 
+    def link_took(self, link: Link, data: bytes) -> None:
+        """One frame was taken by the link itself."""
+
     def link_frame(self, link: Link, data: bytearray) -> None:
         """Take one large frame, without its length."""
 
@@ -107,6 +110,7 @@ class Link(asyncio.BufferedProtocol):
         peer: Name of the node at the other end, as far as it is known.
         early: Messages that came before the peer has said who it is, where that matters.
         patterns: What the last frames looked like.
+        plain: What the last message looked like that nobody acknowledges.
         run: What the last run of messages looked like.
         channel: Name of the channel, as far as it is known.
         peer_addr: Address of the other end.
@@ -142,6 +146,7 @@ class Link(asyncio.BufferedProtocol):
         "paused",
         "peer",
         "peer_addr",
+        "plain",
         "run",
         "side",
         "transport",
@@ -171,6 +176,7 @@ class Link(asyncio.BufferedProtocol):
         self.limit = owner.max_unsent
         self.paused = True  # until there is a transport
         self.patterns: tuple[Pattern, ...] = ()
+        self.plain: PlainPattern | None = None
         self.run: RunPattern | None = None
         self.early: list[tuple[Term, Term]] | None = None
         self._out: list[bytes | memoryview] = []
@@ -431,6 +437,11 @@ class Link(asyncio.BufferedProtocol):
             return
         end = len(self._kept) + nbytes
         data = bytes(owner.read_buffer.view[:end])
+        # One frame like the last, and nothing else: whoever waits for it is not kept waiting.
+        if self.plain is not None and self.plain.take_only(self, data):
+            self._kept = b""
+            owner.link_took(self, data)
+            return
         at = owner.link_frames(self, data, 0, end)
         rest = end - at
         self._kept = data[at:] if rest else b""

@@ -269,8 +269,11 @@ class Receiver:
     ) -> None:
         inbox = self._inboxes.get(name)
         at = end - size
+        if link.early is not None:
+            return  # what follows is not to be delivered yet either
         if inbox is not None and size < _LONGEST_PATTERN and data[at - 5] == _BINARY and start >= 4:
-            self._learn(link, PlainPattern(data[start - 4 : at], end - start + 4, inbox))
+            link.plain = PlainPattern(data[start - 4 : at], end - start + 4, inbox)
+            self._learn(link, link.plain)
 
     def _learn_acked(
         self, link: Link, data: bytes, start: int, end: int, message: AckedForward, *, ours: bool

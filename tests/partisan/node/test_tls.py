@@ -211,15 +211,17 @@ def test_early_messages_of_a_listed_peer_are_kept_until_it_says_who_it_is(run: R
             host, port = a.listen_addrs[0].split(":")
             async with await anyio.connect_tcp(host, int(port)) as stream:
                 early = a._routes.templates.plain_head("sink", 5) + b"early"
-                await stream.send(early)
+                for _ in range(3):
+                    await stream.send(early)
+                    await anyio.wait_all_tasks_blocked()
                 await until(a.connections)
-                await anyio.wait_all_tasks_blocked()
                 assert len(inbox) == 0
                 from heliograph.partisan.templates import framed
                 from heliograph.partisan.wire import Atom, encode
 
                 hello = (Atom("hello"), Atom("b@127.0.0.1"), Atom("undefined"))
                 await stream.send(framed(encode(hello)))
-                assert await inbox.receive() == b"early"
+                for _ in range(3):
+                    assert await inbox.receive() == b"early"
 
     run(main)
