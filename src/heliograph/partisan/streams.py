@@ -221,6 +221,8 @@ class StreamTransport(asyncio.Transport):
                 if self._paused and self._size <= self._low:
                     self._paused = False
                     self._link.resume_writing()
+        except anyio.EndOfStream:  # as TLS has it: the peer has hung up
+            self._scope.cancel()
         except _BROKEN as failure:
             self._failure = failure
             self._scope.cancel()
