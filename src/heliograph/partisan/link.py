@@ -250,11 +250,11 @@ class Link(asyncio.BufferedProtocol):
         wait for others: who answers a request does not want to.
         """
         if not self._flush_due and not self.unsent and not self.paused:
+            self.transport.write(frame)
             self._flush_due = True
             self.owner.call_soon(self._flush_soon)
             if SOCKET_SEND.handlers or SOCKET_TAG_MSG.handlers:
                 self.owner.link_writes(self, (frame,))
-            self.transport.write(frame)
             return False
         return self._collect(frame)
 
