@@ -103,24 +103,26 @@ def test_a_device_that_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> Non
     with Fleet(tmp_path, devices=2) as fleet:
         document = fleet.document(NAMES[0])
         document["cluster"]["patience"] = 0.1
-        for device in document["devices"].values():
-            device["attempts"] = 1
-            device["address"] += "?timeout=0.2"
+        # Only the one that is to fail is impatient: a busy machine must not make the other fail.
+        document["devices"]["chiller"]["attempts"] = 1
+        document["devices"]["chiller"]["address"] += "?timeout=0.5"
         process = fleet.begin(NAMES[0], document)
-        fleet.wait(lambda: len(process.events("gateway.device.taken")) == 2, "taken")
+        fleet.plant["boiler"].wait_for_requests(2)
         fleet.plant["chiller"].wait_for_requests(2)
 
-        with fleet.plant["chiller"].inject(Silence()):
-            fleet.wait(lambda: bool(process.events("gateway.device.failing")), "failing")
+        before = len(process.events("gateway.device.failing"))
+        with fleet.plant["chiller"].inject(Silence()) as silence:
+            fleet.wait(lambda: len(process.events("gateway.device.failing")) > before, "failing")
             status, state = get(fleet.health[NAMES[0]], "/readyz")
+            assert silence.fired
             assert status == 200
             assert state["devices"]["boiler"]["state"] == "ok"
             assert state["devices"]["chiller"]["state"] == "failing"
-            assert "no answer within 0.2 s" in state["devices"]["chiller"]["failure"]
+            assert "no answer within 0.5 s" in state["devices"]["chiller"]["failure"]
         fleet.wait(lambda: bool(process.events("gateway.device.recovered")), "recovered")
 
-        [line] = process.events("gateway.device.failing")
-        assert line["metadata"]["device"] == "chiller"
+        devices = {each["metadata"]["device"] for each in process.events("gateway.device.failing")}
+        assert devices == {"chiller"}
         assert process.end() == 0
 
 

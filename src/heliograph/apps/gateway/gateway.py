@@ -262,6 +262,10 @@ class Gateway:
                 self._peers.broadcast(alarm)
 
     def _told(self, alarm: Alarm) -> None:
+        device = self.config.devices.get(alarm.device)
+        # What is not in this gateway's file is nothing to it, so that nobody can fill its memory.
+        if device is None or alarm.mapping not in device.schema.mappings:
+            return
         if self._alarms.note(alarm):
             self._execute(alarm)
 

@@ -48,6 +48,8 @@ _PROTOCOL: Final = ProtocolConfig(
     ping_attempts=3,
     backoff_limit=_SECOND // 2,
 )
+# Our choice: a hundred times what a message of ours has.
+_LARGEST: Final = 64 * 1024
 _JOIN_DEADLINE: Final = 2.0
 _BETWEEN_JOINS: Final = 1.0
 
@@ -197,12 +199,17 @@ class Peers:
     async def _hear(self) -> None:
         async for data in self._inbox:
             try:
+                if len(data) > _LARGEST:
+                    raise ValueError(f"{len(data)} bytes")
                 message = json.loads(data)
                 self._heard(message, str(message["from"]))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                _log.warning("a message to %s is none of ours (%s)", INBOX, error)
+            # Whoever is let into the cluster can send anything.
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                _log.warning("a message to %s is none of ours: %r", INBOX, error)
 
     def _heard(self, message: dict[str, Any], source: str) -> None:
+        if all(each.name != source for each in self._node.members()):
+            raise ValueError(f"it claims to come from {source[:80]!r}, which is no member")
         match message["kind"]:
             case "hello":
                 self._lives(source, str(message["devices"]))

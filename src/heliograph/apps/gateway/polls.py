@@ -102,9 +102,10 @@ class Polls:
     def take(self, config: DeviceConfig) -> None:
         """Poll a device from now on."""
         key = (str(config.transport), config.spacing)
-        link, users = self._links.setdefault(
-            key, (Link(config.transport, message_spacing=config.spacing), set())
-        )
+        if key not in self._links:
+            link = Link(config.transport, message_spacing=config.spacing)
+            self._links[key] = (link, set())
+        link, users = self._links[key]
         users.add(config.name)
         retry = (
             RetryPolicy(config.attempts, first_pause=_FIRST_PAUSE, retry_on=is_transient)
