@@ -98,6 +98,7 @@ class Receiver:
         owner = self._owner
         control: list[Message] = []
         matches = data.startswith
+        after = at
         try:
             while end - at >= 4:
                 for pattern in link.patterns:
