@@ -118,6 +118,11 @@ class _Schedule:
         for name in others:
             self._join(name, first)
             self.network.run(_SETTLE // 4)
+        # Who joined late may have removed one long ago that joined early, and all believe it now.
+        for name in others:
+            if self.nodes[name].spec not in self._view(first):
+                self._join(name, first)
+                self.network.run(_SETTLE // 4)
         self.together = True
         self._check_members()
         self._check_messages()
