@@ -32,9 +32,7 @@ def sweep() -> Result:
     """The sweep of `make test`: ten levels at a thousand nodes."""
     levels = [10, 20, 30, 40, 50, 60, 70, 80, 90, 95]
     return run(
-        parse(
-            {"kind": "failures", "nodes": 1_000, "settle": 10, "levels": levels, "broadcasts": 20}
-        )
+        parse({"kind": "failures", "nodes": 1_000, "settle": 5, "levels": levels, "broadcasts": 14})
     )
 
 
@@ -62,8 +60,8 @@ def test_up_to_80_percent_of_failures_the_living_are_reached(sweep: Result) -> N
 
 
 def test_with_ten_thousand_nodes_it_is_the_same() -> None:
-    scenario = {"kind": "failures", "nodes": 10_000, "settle": 4, "levels": [80]}
-    (row,) = rows(run(parse({**scenario, "warm_up": 1, "broadcasts": 14, "cycles": 2})))
+    scenario = {"kind": "failures", "nodes": 10_000, "settle": 3, "levels": [80]}
+    (row,) = rows(run(parse({**scenario, "warm_up": 1, "broadcasts": 12, "cycles": 1})))
 
     assert row["living"] == 2_000
     assert row["first"] > 0.9
