@@ -94,11 +94,11 @@ class Inbox:
                 f"inbox {name!r}: overflow is {overflow!r}; "
                 "it must be 'wait', 'drop_new' or 'drop_old'"
             )
-        self.name: Final = name
-        self.capacity: Final = capacity
-        self.overflow: Final = overflow
-        self.dropped = 0
-        self.closed = False
+        self.name: Final[str] = name
+        self.capacity: Final[int] = capacity
+        self.overflow: Final[Overflow] = overflow
+        self.dropped: int = 0
+        self.closed: bool = False
         self._items: deque[Any] = deque()
         self._waiters: deque[Waiter] = deque()
         self._make_waiter: MakeWaiter | None = None

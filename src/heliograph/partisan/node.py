@@ -113,9 +113,9 @@ class Node:
         trace: bool = False,
         as_original: bool = False,
     ) -> None:
-        self.name = check_node_name(name)
-        self.channels = check_channels(tuple(channels))
-        self.limits = limits or Limits()
+        self.name: str = check_node_name(name)
+        self.channels: tuple[Channel, ...] = check_channels(tuple(channels))
+        self.limits: Limits = limits or Limits()
         self._listen = [parse_address(each) for each in _several(listen)]
         self._advertise = [
             ListenAddr(*parse_address(each, lowest=1)) for each in _several(advertise)

@@ -36,8 +36,8 @@ class Request:
     def __init__(
         self, message: Term, to: RemoteRef, tag: Term, reply: Callable[[RemoteRef, Term], bool]
     ) -> None:
-        self.message = message
-        self.peer = str(to.node)
+        self.message: Term = message
+        self.peer: str = str(to.node)
         self._to = to
         self._tag = tag
         self._reply = reply
@@ -105,8 +105,8 @@ class Monitor:
         make_waiter: MakeWaiter,
         end: Callable[[Monitor], None],
     ) -> None:
-        self.peer = peer
-        self.target = target
+        self.peer: str = peer
+        self.target: str = target
         self.reference: Term = None
         self._reason: tuple[Term] | None = None
         self._make_waiter = make_waiter

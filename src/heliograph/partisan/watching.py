@@ -87,7 +87,7 @@ class Changes:
     )
 
     def __init__(self, capacity: int, on_close: Callable[[Changes], None]) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._items: deque[Change] = deque()
         self._capacity = capacity
         self._closed = False
