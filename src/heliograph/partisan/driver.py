@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.sending import Routes
     from heliograph.partisan.telling import Teller
     from heliograph.partisan.tls import Tls
+    from heliograph.partisan.waiting import MakeWaiter
     from heliograph.partisan.wire import Term
     from heliograph.partisan.wire.messages import Message, Relay
 
@@ -103,17 +104,17 @@ class Driver:
         self.channels = channels
         self.limits = limits
         self.as_original = as_original
-        self.max_frame = limits.frame
-        self.max_unsent = limits.unsent
-        self.read_buffer = ReadBuffer()
+        self.max_frame: int = limits.frame
+        self.max_unsent: int = limits.unsent
+        self.read_buffer: ReadBuffer = ReadBuffer()
         self.links: dict[int, Link] = {}
         self.dials: dict[int, anyio.CancelScope] = {}
-        self.opened = 0
+        self.opened: int = 0
         self.listeners: dict[str, tuple[Listener, int]] = {}
         self._entrance = Entrance(admission, limits, tls)
         self._config = config
         self.random = random
-        self.stopped = False
+        self.stopped: bool = False
         self._state_file = None if state_file is None else StateFile(state_file)
         self._teller = teller
         self._deliver = deliver
@@ -153,9 +154,9 @@ class Driver:
         """
         self._tasks = tasks
         self._loop = loop
-        self.make_waiter = loop.make_waiter
-        self.call_soon = loop.call_soon
-        self.now = loop.now
+        self.make_waiter: MakeWaiter = loop.make_waiter
+        self.call_soon: Callable[[Callable[[], object]], object] = loop.call_soon
+        self.now: Callable[[], int] = loop.now
         self._routes = routes
         self._to_spawn: deque[
             tuple[Callable[..., Coroutine[Any, Any, None]], tuple[object, ...]]
@@ -176,7 +177,7 @@ class Driver:
                 for each in self.channels
             ),
         )
-        self.core = NodeCore(
+        self.core: NodeCore = NodeCore(
             spec,
             config=self._config,
             random=self.random,

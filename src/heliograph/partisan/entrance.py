@@ -33,7 +33,7 @@ class Entrance:
         self._limits = limits
         self._bind_names = tls is not None and tls.bind_names
         self._accepted: Counter[str] = Counter()
-        self.strict = admission.peers is not None or self._bind_names
+        self.strict: bool = admission.peers is not None or self._bind_names
 
     def accepts(self, link: Link) -> bool:
         """Count a connection that was accepted, and say whether it may stay."""

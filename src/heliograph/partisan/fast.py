@@ -55,9 +55,9 @@ class PlainPattern:
     __slots__ = ("head", "inbox", "size")
 
     def __init__(self, head: bytes, size: int, inbox: Inbox) -> None:
-        self.head = head
-        self.size = size
-        self.inbox = inbox
+        self.head: bytes = head
+        self.size: int = size
+        self.inbox: Inbox = inbox
 
     def take_only(self, link: Link, data: bytes) -> bool:
         """Take what was read, if it is one such frame; tell whether it is."""
@@ -116,7 +116,7 @@ class AckedPattern:
         stream: IncomingStream[Any],
         delivery: Delivery[Any],
     ) -> None:
-        self.head = head
+        self.head: bytes = head
         self._between = between
         self._size = size
         self._inbox = inbox
@@ -176,7 +176,7 @@ class RunPattern:
         stream: IncomingStream[Any],
         delivery: Delivery[Any],
     ) -> None:
-        self.head = head
+        self.head: bytes = head
         self._between = between
         self._inbox = inbox
         self._stream = stream
@@ -225,7 +225,7 @@ class OneByOnePattern:
         inbox: Inbox,
         acknowledge: Callable[[Link, list[bytes]], None],
     ) -> None:
-        self.head = head
+        self.head: bytes = head
         self._width = width
         self._between = between
         self._size = size
@@ -266,7 +266,7 @@ class AckPattern:
     __slots__ = ("_acknowledged", "_size", "head")
 
     def __init__(self, head: bytes, size: int, acknowledged: Callable[[list[int]], None]) -> None:
-        self.head = head
+        self.head: bytes = head
         self._size = size
         self._acknowledged = acknowledged
 

@@ -65,15 +65,15 @@ class Lane:
     def __init__(
         self, link: Link, stream: OutgoingStream[Any], templates: Templates, level: int
     ) -> None:
-        self.link = link
-        self.stream = stream
+        self.link: Link = link
+        self.stream: OutgoingStream[Any] = stream
         self._templates = templates
         self._level = level
         self.pending: list[bytes] = []
-        self.left = 0
-        self.target = ""
-        self.size = -1
-        self.cost = 0
+        self.left: int = 0
+        self.target: str = ""
+        self.size: int = -1
+        self.cost: int = 0
         self._in_runs = False
         self._frame = 0
         self._head = self._tail = b""

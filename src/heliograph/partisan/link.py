@@ -55,8 +55,8 @@ class ReadBuffer:
     __slots__ = ("data", "view")
 
     def __init__(self) -> None:
-        self.data = bytearray(READ_SIZE)
-        self.view = memoryview(self.data)
+        self.data: bytearray = bytearray(READ_SIZE)
+        self.view: memoryview = memoryview(self.data)
 
 
 class LinkOwner(Protocol):
@@ -164,17 +164,17 @@ class Link(asyncio.BufferedProtocol):
         peer: str | None = None,
         channel: str | None = None,
     ) -> None:
-        self.owner = owner
-        self.number = number
+        self.owner: LinkOwner = owner
+        self.number: int = number
         self.side: Literal["client", "server"] = side
-        self.opened = opened
-        self.peer = peer
-        self.channel = channel
-        self.peer_addr = ""
+        self.opened: int = opened
+        self.peer: str | None = peer
+        self.channel: str | None = channel
+        self.peer_addr: str = ""
         self.close_reason: str | None = None
-        self.unsent = 0
-        self.limit = owner.max_unsent
-        self.paused = True  # until there is a transport
+        self.unsent: int = 0
+        self.limit: int = owner.max_unsent
+        self.paused: bool = True  # until there is a transport
         self.patterns: tuple[Pattern, ...] = ()
         self.plain: PlainPattern | None = None
         self.run: RunPattern | None = None

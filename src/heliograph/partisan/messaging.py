@@ -61,7 +61,7 @@ class Messaging:
     def __init__(self, name: Atom, limits: Limits, teller: Teller, *, traced: bool) -> None:
         self.name = name
         self.inboxes: dict[str, Inbox] = {}
-        self.processes = Processes(name)
+        self.processes: Processes = Processes(name)
         self._limits = limits
         self._teller = teller
         self._traced = traced

@@ -60,8 +60,8 @@ class PendingReply:
     __slots__ = ("_answer", "_failure", "_waiter", "peer", "tag")
 
     def __init__(self, peer: str, tag: Term, waiter: Waiter) -> None:
-        self.peer = peer
-        self.tag = exact(tag)
+        self.peer: str = peer
+        self.tag: bytes = exact(tag)
         self._waiter = waiter
         self._answer: tuple[Term] | None = None
         self._failure: Exception | None = None

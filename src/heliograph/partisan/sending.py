@@ -67,15 +67,15 @@ class Route:
         *,
         traced: bool,
     ) -> None:
-        self.peer = peer
-        self.channel = Atom(own.name)
-        self.links = links
-        self.lane_links = lane_links
-        self.only = links[0] if len(links) == 1 else None
-        self.monotonic = own.monotonic
-        self.level = _ZLIB_DEFAULT if own.compression is True else int(own.compression)
-        self.plain = not self.monotonic and not self.level and not traced
-        self.lane_count = lane_count
+        self.peer: Atom = peer
+        self.channel: Atom = Atom(own.name)
+        self.links: tuple[Link, ...] = links
+        self.lane_links: tuple[Link, ...] = lane_links
+        self.only: Link | None = links[0] if len(links) == 1 else None
+        self.monotonic: bool = own.monotonic
+        self.level: int = _ZLIB_DEFAULT if own.compression is True else int(own.compression)
+        self.plain: bool = not self.monotonic and not self.level and not traced
+        self.lane_count: int = lane_count
         self.lanes: dict[int, Lane] = {}
         self._turn = 0
 
@@ -117,7 +117,7 @@ class Routes:
         *,
         traced: bool,
     ) -> None:
-        self.templates = Templates(node)
+        self.templates: Templates = Templates(node)
         self.table: dict[str, dict[str | None, Route]] = {}
         """By peer and channel; None stands for the default channel."""
         self._channels = {channel.name: channel for channel in channels}

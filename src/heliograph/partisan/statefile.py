@@ -31,7 +31,7 @@ class StateFile:
         self._path = path
         self._unsaved: Term = None
         self._waiting: list[Waiter] = []
-        self.busy = False
+        self.busy: bool = False
 
     def load(self) -> Term:
         """Return what was kept; None if there is no file.

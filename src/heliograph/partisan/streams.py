@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.link import Link
     from heliograph.partisan.loops import Listener, Timer
-    from heliograph.partisan.waiting import Waiter
+    from heliograph.partisan.waiting import MakeWaiter, Waiter
 
 __all__ = ["StreamLoop"]
 
@@ -48,7 +48,7 @@ class StreamLoop:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self.make_waiter = waiter_factory()
+        self.make_waiter: MakeWaiter = waiter_factory()
         self._ready: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[int, int, _Timer]] = []
         self._order = itertools.count()
