@@ -80,9 +80,9 @@ class CausalOrder:
     def __init__(self, node: Atom, label: Atom, config: CausalConfig | None = None) -> None:
         self.node = node
         self.label = label
-        self.config = config if config is not None else CausalConfig()
+        self.config: CausalConfig = config if config is not None else CausalConfig()
         self.clock: dict[Atom, int] = {}
-        self.statistics = CausalStatistics()
+        self.statistics: CausalStatistics = CausalStatistics()
         self._order: dict[Atom, dict[Atom, int]] = {}  # the last message to each receiver
         self._held: list[_Held] = []
 

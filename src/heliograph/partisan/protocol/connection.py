@@ -108,14 +108,14 @@ class Connection:
         peer: Atom | None = None,
         channel: Atom | None = None,
     ) -> None:
-        self.number = number
+        self.number: int = number
         self.peer = peer
         self.channel = channel
-        self.dialled = peer is not None
-        self.phase = Phase.DIALLING if self.dialled else Phase.HEARING
+        self.dialled: bool = peer is not None
+        self.phase: Phase = Phase.DIALLING if self.dialled else Phase.HEARING
         self.state: Term = None
-        self.reason = ""
-        self.touched = 0
+        self.reason: str = ""
+        self.touched: int = 0
         self._own = own
         self._config = config
         self._reference = reference

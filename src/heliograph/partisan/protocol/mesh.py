@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.protocol.identity import Identity
     from heliograph.partisan.protocol.membership import OrSet
     from heliograph.partisan.protocol.streams import OutgoingStream
     from heliograph.partisan.wire import NodeSpec, Term
@@ -114,19 +115,19 @@ class Mesh:
         parse: Callable[[Term], MembershipState] | None = None,
     ) -> None:
         self.spec = spec
-        self.name = spec.name
-        self.config = config if config is not None else ProtocolConfig()
+        self.name: Atom = spec.name
+        self.config: ProtocolConfig = config if config is not None else ProtocolConfig()
         self._random = random
         self._system_offset = system_offset
-        self.identity = new_identity(random.randbytes)
+        self.identity: Identity = new_identity(random.randbytes)
         self._parse = self._read if parse is None else parse
-        self.members = EMPTY_SET if state is None else self._parse(state).members
+        self.members: OrSet = EMPTY_SET if state is None else self._parse(state).members
         self.peers: dict[Atom, Peer] = {}
         self.connections: dict[int, Connection] = {}
         self.routes: dict[tuple[Atom, Atom], tuple[int, ...]] = {}
         self.delivery: Delivery[Any] = Delivery(self.identity, self.config.delivery)
-        self.remote = Remote(self.name, self.config.reference_format, self.config.monitors)
-        self.statistics = Statistics()
+        self.remote: Remote = Remote(self.name, self.config.reference_format, self.config.monitors)
+        self.statistics: Statistics = Statistics()
         self._next_connection = 1
         self._told: dict[Atom, NodeSpec] = {}  # members that were told to have joined
         self._state_term: Term = None

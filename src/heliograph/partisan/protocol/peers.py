@@ -71,15 +71,15 @@ class Peer:
     )
 
     def __init__(self, spec: NodeSpec, config: ProtocolConfig) -> None:
-        self.spec = spec
+        self.spec: NodeSpec = spec
         self.addresses: tuple[ListenAddr, ...] = spec.listen_addrs
-        self.pending = True
-        self.joining = False
+        self.pending: bool = True
+        self.joining: bool = False
         self.slots: dict[Atom, list[int]] = {}
         self.dialling: dict[int, tuple[Atom, ListenAddr]] = {}
         self.backlog: deque[Message] = deque(maxlen=config.gossip_backlog)
-        self.retry_at = 0
-        self.up = False
+        self.retry_at: int = 0
+        self.up: bool = False
         self._config = config
         self._address: ListenAddr | None = None
         self._failures = 0

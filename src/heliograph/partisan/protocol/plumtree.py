@@ -210,11 +210,11 @@ class Plumtree:
         random: Random,
         config: PlumtreeConfig | None = None,
     ) -> None:
-        self.name = name
-        self.handlers = handlers
-        self.config = config if config is not None else PlumtreeConfig()
+        self.name: Atom = name
+        self.handlers: dict[Atom, BroadcastHandler] = handlers
+        self.config: PlumtreeConfig = config if config is not None else PlumtreeConfig()
         self.neighbors: tuple[Atom, ...] = ()
-        self.statistics = PlumtreeStatistics()
+        self.statistics: PlumtreeStatistics = PlumtreeStatistics()
         self._random = random
         self._trees: dict[Atom, _Tree] = {}
         self._announced: dict[tuple[Atom, Any], _Announcement] = {}

@@ -96,8 +96,8 @@ class Relays:
 
     def __init__(self, name: Atom, *, random: Random, config: RelayConfig | None = None) -> None:
         self.name = name
-        self.config = config if config is not None else RelayConfig()
-        self.statistics = RelayStatistics()
+        self.config: RelayConfig = config if config is not None else RelayConfig()
+        self.statistics: RelayStatistics = RelayStatistics()
         self._random = random
         self._seen: dict[bytes, int] = {}
 

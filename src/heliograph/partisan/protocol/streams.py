@@ -112,19 +112,19 @@ class OutgoingStream(Generic[_T]):
         *,
         cumulative: bool = False,
     ) -> None:
-        self.peer = peer
-        self.channel = channel
-        self.lane = lane
-        self.base = base
-        self.cumulative = cumulative
-        self.bytes = 0
-        self.accepted = 0
-        self.delivered = 0
-        self.delivered_bytes = 0
-        self.retransmitted = 0
-        self.retransmitted_bytes = 0
-        self.unsent = 0
-        self.unsent_bytes = 0
+        self.peer: Atom = peer
+        self.channel: Atom = channel
+        self.lane: int = lane
+        self.base: int = base
+        self.cumulative: bool = cumulative
+        self.bytes: int = 0
+        self.accepted: int = 0
+        self.delivered: int = 0
+        self.delivered_bytes: int = 0
+        self.retransmitted: int = 0
+        self.retransmitted_bytes: int = 0
+        self.unsent: int = 0
+        self.unsent_bytes: int = 0
         self._config = config
         # Payloads and sizes of consecutive sequences, from `_first` on. Where each message is
         # acknowledged by itself, some among them are already: those without a time of sending.
@@ -336,11 +336,11 @@ class IncomingStream(Generic[_T]):
     __slots__ = ("_held", "_limit", "base", "channel", "duplicates", "last", "source")
 
     def __init__(self, source: Atom, channel: Atom, base: int, limit: int) -> None:
-        self.source = source
-        self.channel = channel
-        self.base = base
-        self.last = 0
-        self.duplicates = 0
+        self.source: Atom = source
+        self.channel: Atom = channel
+        self.base: int = base
+        self.last: int = 0
+        self.duplicates: int = 0
         self._held: dict[int, _T] = {}
         self._limit = limit
 
