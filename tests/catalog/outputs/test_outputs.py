@@ -111,7 +111,8 @@ def test_every_output_is_the_same_every_time(any_document: Document) -> None:
 def test_the_outputs_in_this_repository_are_up_to_date(ours: Document, root: Path) -> None:
     name = ours.name
     package = root / "src" / "heliograph"
-    package = package if name == "heliograph" else package / name
+    places = {"heliograph": package, "gateway": package / "apps" / "gateway"}
+    package = places.get(name, package / name)
     shown = root / "examples" / "observability"
 
     files = {

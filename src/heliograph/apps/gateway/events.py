@@ -256,7 +256,7 @@ class DeviceValueMeasurements(TypedDict):
     """Measurements of `gateway.device.value`."""
 
     value: float
-    """The value; true is 1, false 0."""
+    """The value; true is 1, false 0 (`{value}`)."""
 
 
 class DeviceValueMetadata(TypedDict):
@@ -273,7 +273,7 @@ class DeviceValueMetadata(TypedDict):
 DEVICE_VALUE: Final = Event[DeviceValueMeasurements, DeviceValueMetadata]("gateway.device.value")
 """A device has told a value that is another than before.
 
-Measurements: value.
+Measurements: value ({value}).
 
 Metadata: device; mapping; unit, perhaps.
 """
@@ -283,9 +283,9 @@ class AlarmRaisedMeasurements(TypedDict):
     """Measurements of `gateway.alarm.raised`."""
 
     value: float
-    """The value; true is 1, false 0."""
+    """The value; true is 1, false 0 (`{value}`)."""
     limit: float
-    """The limit that the value is beyond."""
+    """The limit that the value is beyond (`{value}`)."""
 
 
 class AlarmRaisedMetadata(TypedDict):
@@ -306,7 +306,7 @@ class AlarmRaisedMetadata(TypedDict):
 ALARM_RAISED: Final = Event[AlarmRaisedMeasurements, AlarmRaisedMetadata]("gateway.alarm.raised")
 """A value has gone beyond a limit of its device file.
 
-Measurements: value; limit.
+Measurements: value ({value}); limit ({value}).
 
 Metadata: gateway; device; mapping; side; told_by.
 """
@@ -316,9 +316,9 @@ class AlarmClearedMeasurements(TypedDict):
     """Measurements of `gateway.alarm.cleared`."""
 
     value: float
-    """The value; true is 1, false 0."""
+    """The value; true is 1, false 0 (`{value}`)."""
     limit: float
-    """The limit that the value is beyond."""
+    """The limit that the value is beyond (`{value}`)."""
 
 
 class AlarmClearedMetadata(TypedDict):
@@ -341,7 +341,7 @@ ALARM_CLEARED: Final = Event[AlarmClearedMeasurements, AlarmClearedMetadata](
 )
 """A value is within its limits again.
 
-Measurements: value; limit.
+Measurements: value ({value}); limit ({value}).
 
 Metadata: gateway; device; mapping; side; told_by.
 """
