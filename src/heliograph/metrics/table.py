@@ -99,6 +99,7 @@ class Table:
             each.shelf = 2 + len([other for other in self.kept if other.shelved])
             at += each.entries
             self.kept.append(each)
+        self.exemplar: Callable[[], tuple[int, int] | None] | None
         self.exemplar = None if all(each.forwarded for each in self.kept) else exemplar
         definition = self.kept[0].definition
         self.definition: Definition = definition  # for what all have in common

@@ -111,12 +111,13 @@ class Calls:
         divides: bool,
     ) -> None:
         self._span: Any = span
-        self.given = given
+        self.given: dict[str, Any] = given
         self._limit = max_attempts
         self._policy = policy
         self._origin = origin
         self._divides = divides  # whether batches are divided rather than refused again
-        self.attempts = self.batches = 0
+        self.attempts: int = 0
+        self.batches: int = 0
 
     def make(self, batch: Batch, value: Any, raised: Raised | None = None) -> Steps:
         """Attempt a batch, calling with its type, its address and `value`, as often as allowed.

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from heliograph.modboss.options import MaxGap, OnRefusal
     from heliograph.modboss.schema import Schema
     from heliograph.modboss.transports import Transport
+    from heliograph.modboss.unit import Unit
 
     S = TypeVar("S", bound=Schema, default=Schema)
     T = TypeVar("T")
@@ -116,7 +117,7 @@ class VerifyError(DeviceError):
 
     def __init__(self, schema: str, mismatches: Mapping[str, tuple[list[int], list[int]]]) -> None:
         super().__init__("not_verified")
-        self.args = (schema, mismatches)
+        self.args: tuple[Any, ...] = (schema, mismatches)
         self.schema = schema
         self.mismatches = mismatches
 
@@ -162,15 +163,15 @@ class _Described(Generic[S]):
         if isinstance(where, Link):
             if message_spacing:
                 raise OptionError("message_spacing is the link's; give it to the Link")
-            self.link = where
+            self.link: Link = where
             self._owns = False
         else:
             self.link = Link(where, message_spacing=message_spacing)
             self._owns = True
         self.schema = schema
-        self.unit = self.link.unit(device_id, single_writes=single_writes)
-        self.name = f"{self.link.name}/{device_id}" if name is None else name
-        self.refusals = Refusals()
+        self.unit: Unit = self.link.unit(device_id, single_writes=single_writes)
+        self.name: str = f"{self.link.name}/{device_id}" if name is None else name
+        self.refusals: Refusals = Refusals()
         self._options: dict[str, Any] = {
             "retry": retry,
             "on_refusal": on_refusal,

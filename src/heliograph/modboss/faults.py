@@ -66,7 +66,7 @@ class _ToldError(DeviceError):
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(reason)
-        self.args = (text,)
+        self.args: tuple[Any, ...] = (text,)
         self.text = text
 
     def __str__(self) -> str:

@@ -118,7 +118,7 @@ class Link:
             }
             numbered, serial = where.framing == "mbap", isinstance(where, Serial)
             self._max_silence = None if serial else max_silence if numbered else 1
-            self.name = str(where) if name is None else name
+            self.name: str = str(where) if name is None else name
             """What events call it."""
         else:
             self.transport, self._client = None, where

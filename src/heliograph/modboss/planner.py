@@ -52,13 +52,13 @@ class ReadPlan:
     )
 
     def __init__(self, mappings: Sequence[Mapping], batches: Sequence[Batch]) -> None:
-        self.mappings = tuple(mappings)
+        self.mappings: tuple[Mapping, ...] = tuple(mappings)
         self.names: tuple[str, ...] = tuple(map(_NAME, mappings))
-        self.batches = tuple(batches)
-        self.addresses = sum(batch.address_count for batch in batches)
-        self.gap_addresses = sum(batch.gap_addresses for batch in batches)
-        self.largest_gap = max((batch.largest_gap for batch in batches), default=0)
-        self.objects = self.addresses - self.gap_addresses
+        self.batches: tuple[Batch, ...] = tuple(batches)
+        self.addresses: int = sum(batch.address_count for batch in batches)
+        self.gap_addresses: int = sum(batch.gap_addresses for batch in batches)
+        self.largest_gap: int = max((batch.largest_gap for batch in batches), default=0)
+        self.objects: int = self.addresses - self.gap_addresses
         self._decoder: Decoder | None = None
 
     @property
@@ -76,9 +76,9 @@ class WritePlan:
     __slots__ = ("batches", "mappings", "names")
 
     def __init__(self, mappings: Sequence[Mapping], batches: Sequence[Batch]) -> None:
-        self.mappings = tuple(mappings)
+        self.mappings: tuple[Mapping, ...] = tuple(mappings)
         self.names: tuple[str, ...] = tuple(map(_NAME, mappings))
-        self.batches = tuple(batches)
+        self.batches: tuple[Batch, ...] = tuple(batches)
 
 
 class Planner:

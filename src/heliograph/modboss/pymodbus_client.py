@@ -45,10 +45,10 @@ try:
     from pymodbus.transaction import TransactionManager
     from pymodbus.transport import CommParams, CommType
     from pymodbus.transport.serialtransport import create_serial_connection
-except ImportError as exc:
+except ImportError as _missing:
     raise ImportError(
         'talking to devices needs pymodbus from 3.16, below 4: pip install "heliograph[modbus]"'
-    ) from exc
+    ) from _missing
 
 from heliograph.modboss import mbap
 from heliograph.modboss.faults import (
@@ -110,6 +110,14 @@ class PymodbusClient(TransactionManager):
         lost: Called when the connection ends other than by `end` or `abort`, with a word for the
             reason: `ended` (by the other side) or `reset`.
     """
+
+    # What pymodbus declares in its methods, for checkers that do not look there.
+    transport: asyncio.BaseTransport
+    next_tid: int
+    request_dev_id: int
+    request_transaction_id: int
+    response_future: asyncio.Future[Any]
+    recv_buffer: bytes
 
     def __init__(self, transport: Transport, lost: Callable[[PymodbusClient, End], None]) -> None:
         kind = _KINDS.get(type(transport), CommType.TCP)

@@ -54,7 +54,7 @@ class Refusals:
     def __init__(self) -> None:
         self._refused: dict[tuple[Operation, ObjectType, int, int], Refusal] = {}
         self._fences: dict[Operation, dict[ObjectType, list[int]]] = {"read": {}, "write": {}}
-        self.version = 0
+        self.version: int = 0
         """Grows whenever something is learned or forgotten."""
         self.plans: PlanCache[Any] = PlanCache()
         """Plans made around what is refused, by version and what else they depend on."""

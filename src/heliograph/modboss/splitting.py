@@ -57,7 +57,7 @@ class Splitter:
         self._fences: list[Batch] = []
         self.accepted: list[Batch] = []
         self.refused: dict[Mapping, DeviceError] = {}
-        self.divided = False
+        self.divided: bool = False
 
     def run(self, batches: Iterable[Batch], memory: Refusals) -> Generator[Effect, Any, None]:
         """Make all calls, and remember what was learned.

@@ -50,9 +50,9 @@ class Unit:
             raise TypeError(f"device_id is {device_id!r}; it must be an integer")
         if not 0 <= device_id <= highest:
             raise ValueError(f"device_id is {device_id}; on this link it goes from 0 to {highest}")
-        self.link = link
-        self.device_id = device_id
-        self.single_writes = single_writes
+        self.link: Link = link
+        self.device_id: int = device_id
+        self.single_writes: bool = single_writes
         self._write_one = _WRITE_ONE if single_writes else _WRITE_MANY
         self._masks = True  # until the device says otherwise
         self.operation: Mapping[str, Any] = {

@@ -129,6 +129,9 @@ class QuickSpan(CoveringSpan):
     bits: int
     state: TraceState | None
     under: QuickSpan | SpanContext | None
+    metadata: Mapping[str, Any]
+    previous: Context
+    current: Context
     _context: SpanContext | None
 
     def get_span_context(self) -> SpanContext:
@@ -184,6 +187,8 @@ class GivenSpan(CoveringSpan):
     )
     start_time: int
     left_behind: bool
+    untouched: bool
+    metadata: Mapping[str, Any]
     inner: trace.Span
     started_with: Attributes
     _context: SpanContext

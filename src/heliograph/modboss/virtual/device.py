@@ -94,8 +94,8 @@ class VirtualDevice:
             EncodeError: A value does not fit its mapping.
         """
         self.schema = schema
-        self.unit = check_integer("VirtualDevice: unit", unit, 0, 255)
-        self.faults = FaultPlan()
+        self.unit: int = check_integer("VirtualDevice: unit", unit, 0, 255)
+        self.faults: FaultPlan = FaultPlan()
         """The rules of this device."""
         self.failures: deque[Exception] = deque(maxlen=100)
         """What scripts raised; the request was then refused with exception code 4."""

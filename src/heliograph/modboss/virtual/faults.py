@@ -175,7 +175,7 @@ class Rule:
     ) -> None:
         self.faults = faults
         """What happens."""
-        self.matched = 0
+        self.matched: int = 0
         """How many requests it was for."""
         self.fired = 0
         """How many of them went wrong by it."""

@@ -93,7 +93,7 @@ class VirtualServer:
             raise ValueError(f"VirtualServer: a line is for 'rtu' and 'ascii', not for {over!r}")
         self.devices = devices
         """What it serves."""
-        self.faults = FaultPlan()
+        self.faults: FaultPlan = FaultPlan()
         """Rules for the requests of all its devices; they come before the devices' own."""
         self._over: Over = over
         self._host = host

@@ -77,10 +77,10 @@ class Served:
         self, devices: Mapping[int, VirtualDevice], plan: FaultPlan, network: str, framing: str
     ) -> None:
         self.devices = devices
-        self.headed = framing == "mbap"
+        self.headed: bool = framing == "mbap"
         self.plan = plan
-        self.serial = network == "serial"
-        self.connected = network == "tcp"
+        self.serial: bool = network == "serial"
+        self.connected: bool = network == "tcp"
         self.handlers: set[_Handler] = set()
         self.ended = False
         """Whether connections are taken no more, those included that are being made."""

@@ -98,7 +98,7 @@ class SimulatedNode:
     """
 
     def __init__(self, spec: NodeSpec) -> None:
-        self.name = spec.name
+        self.name: Atom = spec.name
         self.spec = spec
         self.core: NodeCore | None = None
         self.life = 0
@@ -133,10 +133,10 @@ class Network:
     def __init__(
         self, seed: int, weather: Weather | None = None, config: ProtocolConfig | None = None
     ) -> None:
-        self.chance = random.Random(seed)  # noqa: S311 - it simulates
-        self.weather = weather if weather is not None else Weather()
-        self.config = config if config is not None else ProtocolConfig()
-        self.now = 0
+        self.chance: random.Random = random.Random(seed)  # noqa: S311 - it simulates
+        self.weather: Weather = weather if weather is not None else Weather()
+        self.config: ProtocolConfig = config if config is not None else ProtocolConfig()
+        self.now: int = 0
         self.nodes: dict[Atom, SimulatedNode] = {}
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()

@@ -211,11 +211,11 @@ class Node:
     __slots__ = ("alive", "name", "overlay", "spec", "tree")
 
     def __init__(self, spec: NodeSpec, overlay: Overlay, tree: Plumtree | Flood) -> None:
-        self.spec = spec
-        self.name = spec.name
-        self.overlay = overlay
-        self.tree = tree
-        self.alive = True
+        self.spec: NodeSpec = spec
+        self.name: Atom = spec.name
+        self.overlay: Overlay = overlay
+        self.tree: Plumtree | Flood = tree
+        self.alive: bool = True
 
 
 class Cluster:
@@ -246,9 +246,9 @@ class Cluster:
     ) -> None:
         self.random = random
         self.nodes: list[Node] = []
-        self.now = 0
-        self.events = 0
-        self.broadcasts = 0
+        self.now: int = 0
+        self.events: int = 0
+        self.broadcasts: int = 0
         self.exchanged = exchanged
         self._latency = latency
         self._detection = detection

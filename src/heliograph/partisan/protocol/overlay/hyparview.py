@@ -132,14 +132,14 @@ class HyParView(Overlay):
         distance: Callable[[NodeSpec], float | None] | None = None,
     ) -> None:
         self.spec = spec
-        self.name = spec.name
-        self.config = config if config is not None else HyParViewConfig()
+        self.name: Atom = spec.name
+        self.config: HyParViewConfig = config if config is not None else HyParViewConfig()
         self.epoch = epoch
         self.tag = tag
         self.neighbors: dict[Atom, NodeSpec] = {each.name: each for each in neighbors}
         self.passive: dict[Atom, NodeSpec] = {each.name: each for each in passive}
-        self.left = False
-        self.statistics = HyParViewStatistics()
+        self.left: bool = False
+        self.statistics: HyParViewStatistics = HyParViewStatistics()
         self._random = random
         self._seeds = {each.name: each for each in seeds if each.name != self.name}
         self._requested: dict[Atom, int] = {}  # who was asked, and until when to wait

@@ -128,9 +128,9 @@ class _Scamp(Overlay):
         system_offset: int = 0,
     ) -> None:
         self.spec = spec
-        self.config = config if config is not None else ScampConfig()
+        self.config: ScampConfig = config if config is not None else ScampConfig()
         self.neighbors: dict[Atom, NodeSpec] = {}
-        self.statistics = ScampStatistics()
+        self.statistics: ScampStatistics = ScampStatistics()
         self._random = random
         self._actor = actor
         self._system_offset = system_offset

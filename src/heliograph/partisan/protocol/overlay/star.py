@@ -145,7 +145,7 @@ class ClientServer(_Wanted):
         interval: int = _INTERVAL,
     ) -> None:
         super().__init__(spec, interval)
-        self.tag = Atom(tag)
+        self.tag: Atom = Atom(tag)
         self._introduce = introduce
 
     def handle(self, happened: Input, now: int) -> list[Effect]:

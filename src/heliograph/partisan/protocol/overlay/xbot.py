@@ -85,7 +85,7 @@ class XBot:
         distance: Callable[[NodeSpec], float | None],
     ) -> None:
         self.config = config
-        self.swaps = 0
+        self.swaps: int = 0
         self._views = views
         self._distance = distance
         self.handlers: dict[type, Callable[..., list[Effect]]] = {
