@@ -117,7 +117,12 @@ class Inbox:
         """
         items = self._items
         while not items:
-            await self._next()
+            waiter = self._wait()
+            try:
+                await waiter.wait()
+            except BaseException:
+                self._gave_up(waiter)
+                raise
         item = items.popleft()
         if self._on_room and len(items) < self.capacity:
             self._tell_room()
@@ -137,7 +142,12 @@ class Inbox:
             InboxClosedError: The inbox was closed and is empty.
         """
         while not self._items:
-            await self._next()
+            waiter = self._wait()
+            try:
+                await waiter.wait()
+            except BaseException:
+                self._gave_up(waiter)
+                raise
         item = self._items.popleft()
         self._took()
         metadata: dict[str, Any] = {"node": self._node, "target": self.name}
@@ -150,23 +160,22 @@ class Inbox:
         with propagator().extract(carrier), MESSAGE_PROCESS(**metadata):
             yield message
 
-    async def _next(self) -> None:
-        """Wait until something has come."""
+    def _wait(self) -> Waiter:
+        """Return what to wait for until something has come."""
         if self.closed:
             raise InboxClosedError(f"inbox {self.name!r} is closed: register the name again")
         if self._make_waiter is None:
             self._make_waiter = waiter_factory()
         waiter = self._make_waiter()
         self._waiters.append(waiter)
-        try:
-            await waiter.wait()
-        except BaseException:
-            # Cancelled; if it had been woken for a message, somebody else must take that.
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            elif self._items:
-                self._wake()
-            raise
+        return waiter
+
+    def _gave_up(self, waiter: Waiter) -> None:
+        """Note a task that waits no longer; if it was woken for a message, wake another for it."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif self._items:
+            self._wake()
 
     def _took(self) -> None:
         if self._on_room and len(self._items) < self.capacity:

@@ -126,6 +126,7 @@ class Proxy:
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed when the loop comes round
 
     def to(self, node: Node) -> None:
         """Say which node is behind it."""
@@ -148,7 +149,7 @@ class Proxy:
         assert self._target is not None
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             self._tasks.discard(task)
             return

@@ -52,6 +52,7 @@ class Guard:
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed when the loop comes round
 
     def heal(self) -> None:
         """Do no more harm."""
@@ -81,7 +82,7 @@ class Guard:
         task.add_done_callback(self._tasks.discard)
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         peer: list[str] = []
