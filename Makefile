@@ -40,6 +40,10 @@ DEMO_EXTRAS := gateway
 # Options for one run: make unit ARGS="tests/test_telemetry.py -k span"
 ARGS :=
 
+# Processes that share the tests. Many of these wait for a socket or a process, so that a few more than there are
+# processors have something to do. Each measures its own coverage from its start (see tests/conftest.py).
+WORKERS := 3
+
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -81,7 +85,9 @@ layers: $(DEV) ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
 unit: $(DEV) ## the tests, with branch coverage; ARGS="tests/x.py -k name" narrows them
-	$(BIN)/coverage run -m pytest $(ARGS)
+	@rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/coverage combine -q
 
 coverage: $(DEV) ## report of the last run of the tests, and the gate
 	$(BIN)/coverage report

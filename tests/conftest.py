@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # It makes this worker measure its coverage; what tests start is to be as it is without.
+    os.environ.pop("COVERAGE_PROCESS_START", None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets what runs in its background ignore interrupts, and so would whatever tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("HELIOGRAPH_REQUIRE_ALL", "0") not in {"", "0"}
 
