@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -31,6 +32,22 @@ def execute(request: pytest.FixtureRequest, telemetry: Telemetry) -> Callable[..
     if request.param == "by handle":
         return telemetry.event("a.b").execute
     return lambda *payload: telemetry.execute("a.b", *payload)
+
+
+@pytest.mark.parametrize("end", ["start", "stop", "exception"])
+def test_a_span_never_notices(telemetry: Telemetry, failures: list[Any], end: str) -> None:
+    telemetry.attach("h", f"a.b.{end}", fail)
+
+    with contextlib.suppress(LookupError), telemetry.span("a.b", {"who": "x"}) as active:
+        active.metadata["more"] = 1
+        active.measurements["bytes"] = 2
+        if end == "exception":
+            raise LookupError
+
+    [(_, data)] = failures
+    assert data["event_name"] == f"a.b.{end}"
+    assert data["metadata"]["who"] == "x"
+    assert telemetry.list_handlers("a.b") == []
 
 
 class TestReport:
