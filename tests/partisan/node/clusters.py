@@ -22,13 +22,13 @@ QUICK = ProtocolConfig(
     gossip_interval=200 * MILLISECOND,
     connection_interval=50 * MILLISECOND,
     idle_timeout=100 * MILLISECOND,
-    ping_timeout=50 * MILLISECOND,
-    ping_attempts=3,
+    ping_timeout=200 * MILLISECOND,
+    ping_attempts=4,
     backoff_initial=20 * MILLISECOND,
     backoff_limit=100 * MILLISECOND,
     delivery=DeliveryConfig(retransmit_interval=100 * MILLISECOND),
 )
-"""A pace that tests can wait for."""
+"""A pace that tests can wait for, and that a process can keep that waits for a processor."""
 
 SLOW_PINGS = replace(QUICK, idle_timeout=60_000 * MILLISECOND)
 """The same, without pings."""

@@ -231,7 +231,8 @@ class TestMessages:
         """What is under way is bounded, though nobody takes it."""
 
         async def main() -> None:
-            async with cluster("a", "b") as (a, b):
+            # Nobody takes anything for a while: that is not to be taken for a dead peer.
+            async with cluster("a", "b", protocol=SLOW_PINGS) as (a, b):
                 inbox = b.register("sink", capacity=100)
                 sent = 0
 
