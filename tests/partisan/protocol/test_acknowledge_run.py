@@ -57,3 +57,11 @@ def test_a_run_of_no_stream_is_nothing() -> None:
     delivery, outgoing = stream(cumulative=False, sizes=[1])
 
     assert delivery.acknowledged_run(outgoing.base + (1 << 60), 2, 1) is None
+
+
+def test_a_run_from_the_first_on_is_acknowledged_in_one_go() -> None:
+    _, outgoing = stream(cumulative=False, sizes=[5, 7, 11, 13])
+
+    assert outgoing.acknowledge_run(outgoing.base + outgoing.next_sequence - 4, 3, 2) == 3
+    assert (len(outgoing), outgoing.bytes) == (1, 13)
+    assert (outgoing.delivered, outgoing.delivered_bytes) == (3, 23)

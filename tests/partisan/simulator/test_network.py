@@ -35,6 +35,13 @@ class TestClusters:
 
         assert [network.nodes[name].members for name in (N1, N2, N3)] == [[N1, N2, N3]] * 3
 
+    def test_how_many_states_are_remembered_makes_no_difference(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("heliograph.partisan.simulator.network._STATES", 1)
+
+        assert [cluster().nodes[name].members for name in (N1, N2, N3)] == [[N1, N2, N3]] * 3
+
     def test_messages_wait_for_a_node_that_crashed(self) -> None:
         network = cluster()
         network.crash(N2)
