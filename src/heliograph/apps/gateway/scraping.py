@@ -41,7 +41,6 @@ class Scraping:
     ) -> None:
         from opentelemetry.exporter.prometheus import PrometheusMetricReader
         from opentelemetry.sdk.metrics import MeterProvider, ObservableGauge
-        from opentelemetry.sdk.metrics import _Gauge as Gauge
         from opentelemetry.sdk.resources import Resource
         from prometheus_client import CollectorRegistry
 
@@ -51,7 +50,7 @@ class Scraping:
         reader = PrometheusMetricReader(
             registry=self._registry,
             scope_info_enabled=False,
-            cardinality_limits={Gauge: _SERIES, ObservableGauge: _SERIES},
+            cardinality_limits={ObservableGauge: _SERIES},
         )
         named = {} if service is None else {"service.name": service}
         resource = Resource.create({**named, "service.instance.id": instance})
