@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from heliograph.partisan.busypoll import BusyPoll
 from heliograph.partisan.channels import DEFAULT_CHANNEL
 from heliograph.partisan.entrance import Entrance
 from heliograph.partisan.errors import ListenError
@@ -75,6 +76,8 @@ class Driver:
         config: Pace of the protocol.
         random: Source of chance.
         state_file: Where the membership is kept over restarts, or None.
+        as_original: Whether peers of our kind are treated as Erlang nodes.
+        busy_poll: Nanoseconds of polling after a read; 0 for none.
         teller: Tells what happens.
         inboxes: By name.
         deliver: Delivers what is not for an inbox.
@@ -94,6 +97,7 @@ class Driver:
         random: random.Random,
         state_file: Path | None,
         as_original: bool,
+        busy_poll: int,
         teller: Teller,
         inboxes: dict[str, Inbox],
         deliver: Callable[[str | None, Term, Term], None],
@@ -104,6 +108,7 @@ class Driver:
         self.channels = channels
         self.limits = limits
         self.as_original = as_original
+        self._busy_poll = busy_poll
         self.max_frame: int = limits.frame
         self.max_unsent: int = limits.unsent
         self.read_buffer: ReadBuffer = ReadBuffer()
@@ -136,6 +141,11 @@ class Driver:
         """Dials under way: until the peer's hello."""
         return len(self._greeting)
 
+    @property
+    def dialling_context(self) -> ssl.SSLContext | None:
+        """What dialled connections are encrypted with."""
+        return None if self._contexts is None else self._contexts[1]
+
     # -- Life -------------------------------------------------------------------------------------
 
     async def start(
@@ -157,6 +167,9 @@ class Driver:
         self.make_waiter: MakeWaiter = loop.make_waiter
         self.call_soon: Callable[[Callable[[], object]], object] = loop.call_soon
         self.now: Callable[[], int] = loop.now
+        self.noticed: Callable[[], None] | None = (
+            BusyPoll(loop.call_soon, self._busy_poll).read if self._busy_poll else None
+        )
         self._routes = routes
         self._to_spawn: deque[
             tuple[Callable[..., Coroutine[Any, Any, None]], tuple[object, ...]]

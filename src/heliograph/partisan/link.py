@@ -68,6 +68,8 @@ class LinkOwner(Protocol):
     """Bytes that may wait in a link before senders wait."""
     read_buffer: ReadBuffer
     make_waiter: MakeWaiter
+    noticed: Callable[[], None] | None
+    """Called at each read, where somebody wants to know."""
 
     @property
     def call_soon(self) -> Callable[[Callable[[], object]], object]:
@@ -432,6 +434,8 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         owner = self.owner
+        if owner.noticed is not None:
+            owner.noticed()
         if self._large is not None:
             self._fill_large(self._large, nbytes)
             return

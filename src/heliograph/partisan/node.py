@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Node"]
 
+_BUSY_POLL = 0.0001
+"""Seconds; covers a round trip between two nodes that are awake, several times over."""
 _JOIN_DEADLINE = 10.0
 """Seconds that joining may take unless told otherwise; our choice, for a node that starts late."""
 
@@ -88,6 +90,9 @@ class Node:
         trace: Whether messages to nodes of our kind carry trace context, by the core's propagator.
         as_original: Whether peers of our kind are treated as Erlang nodes: each message is
             acknowledged by itself, and may come twice. For comparison and for tests.
+        busy_poll: Seconds for which the node looks for more after each read before its event loop
+            sleeps, while that pays (see `heliograph.partisan.busypoll`); 0 for never, which leaves
+            more of the processor to others, and answers later.
 
     Attributes:
         name: Its name.
@@ -95,7 +100,7 @@ class Node:
         limits: Bounds of everything.
 
     Raises:
-        ValueError: A name, an address or a channel is malformed.
+        ValueError: A name, an address or a channel is malformed, or `busy_poll` out of range.
     """
 
     def __init__(
@@ -112,7 +117,10 @@ class Node:
         state: Path | str | None = None,
         trace: bool = False,
         as_original: bool = False,
+        busy_poll: float = _BUSY_POLL,
     ) -> None:
+        if not 0 <= busy_poll <= 0.01:
+            raise ValueError(f"busy_poll is {busy_poll!r} s; it must be from 0 to 0.01")
         self.name: str = check_node_name(name)
         self.channels: tuple[Channel, ...] = check_channels(tuple(channels))
         self.limits: Limits = limits or Limits()
@@ -136,6 +144,7 @@ class Node:
             random=random.SystemRandom(),
             state_file=None if state is None else Path(state),
             as_original=as_original,
+            busy_poll=round(busy_poll * 1e9),
             teller=self._teller,
             inboxes=self._messaging.inboxes,
             deliver=self._messaging.deliver,
