@@ -16,8 +16,9 @@ import heliograph
 from heliograph import Telemetry
 from heliograph._located import parse, plain
 from heliograph.catalog import Catalog, ConfigError, attach_from_config, load_text
-from heliograph.catalog.config import HANDLERS
+from heliograph.catalog.config import HANDLERS, plan_handlers
 from heliograph.catalog.errors import Faults
+from heliograph.catalog.shapes import Key, Record, Text, check_file
 
 SHOP = """\
 catalog: shop
@@ -120,6 +121,25 @@ def test_the_default_dispatcher_is_the_default(tmp_path: Path) -> None:
         assert "orders" in {each.handler_id for each in heliograph.list_handlers("shop")}
 
     assert heliograph.list_handlers("shop") == []
+
+
+def test_handlers_may_stand_in_a_larger_file(tmp_path: Path, telemetry: Telemetry) -> None:
+    write(tmp_path, GOOD)
+    whole = Record("whole", "A larger file", (*HANDLERS.keys, Key("more", Text(), "More")))
+    path = tmp_path / "larger.yaml"
+    path.write_text(GOOD + "more: of it\n", encoding="utf-8")
+    faults = Faults()
+    entry = check_file(path, whole, faults)
+    assert entry is not None
+
+    handlers = plan_handlers(entry, tmp_path, faults)
+
+    assert not faults
+    assert repr(handlers) == "<2 handlers of a file>"
+    for _ in range(2):
+        with handlers.attach(telemetry) as attached:
+            assert attached.handler_ids == ("orders", "reads")
+        assert telemetry.list_handlers() == []
 
 
 def test_a_catalog_may_be_given(tmp_path: Path, telemetry: Telemetry) -> None:

@@ -13,7 +13,6 @@ on_failure: quarantine
 from __future__ import annotations
 
 import importlib
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from heliograph import telemetry as core
-from heliograph._located import read
 from heliograph.catalog.catalog import Catalog, is_path, load
 from heliograph.catalog.errors import (
     CatalogError,
@@ -33,21 +31,39 @@ from heliograph.catalog.errors import (
     did_you_mean,
     shorten,
 )
-from heliograph.catalog.model import Where
-from heliograph.catalog.shapes import Anything, Cell, Choice, Either, Key, ListOf, Record, Text
+from heliograph.catalog.shapes import (
+    Anything,
+    Cell,
+    Choice,
+    Either,
+    Key,
+    ListOf,
+    Record,
+    Text,
+    check_file,
+)
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
+    from heliograph.catalog.model import Where
     from heliograph.catalog.shapes import Entry
     from heliograph.typing import Handler, OnFailure
 
-__all__ = ["HANDLERS", "Attachment", "attach_from_config"]
+__all__ = [
+    "HANDLER",
+    "HANDLERS",
+    "Attachment",
+    "Handlers",
+    "attach_from_config",
+    "plan_handlers",
+]
 
 _DOTTED: Final = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 _PATTERN: Final = Text("a pattern of event names", r"[a-z0-9_.*]+", "shop.order.*")
 
-_HANDLER: Final = Record(
+HANDLER: Final = Record(
     "handler",
     "A function attached to events",
     (
@@ -73,6 +89,7 @@ _HANDLER: Final = Record(
         ),
     ),
 )
+"""What a file says of one handler."""
 
 HANDLERS: Final = Record(
     "file of handlers",
@@ -84,7 +101,7 @@ HANDLERS: Final = Record(
             "The catalogs whose events are meant, by name or by path from this file",
             default="all installed",
         ),
-        Key("handlers", ListOf(_HANDLER), "The functions", required=True),
+        Key("handlers", ListOf(HANDLER), "The functions", required=True),
     ),
 )
 """What a file of handlers may hold."""
@@ -146,26 +163,64 @@ def attach_from_config(
         ImportError: PyYAML is not installed.
     """
     faults = Faults()
-    plans: list[_Plan] = []
+    planned = Handlers(())
     with suppress(StopReadingError):
-        tree = read(path, faults)
-        if tree is not None:
-            top: Entry = HANDLERS.check(tree, Where(os.fspath(path), 1, 1, ""), faults).value
-            if catalog is None:
-                catalog = _load_catalogs(top, Path(path).parent, faults)
-            plans = _plans(top, catalog, faults)
+        top = check_file(path, HANDLERS, faults)
+        if top is not None:
+            planned = plan_handlers(top, Path(path).parent, faults, catalog=catalog)
     if faults:
         raise ConfigError(faults)
-    dispatcher = core.default() if telemetry is None else telemetry
-    attached: dict[str, tuple[str, ...]] = {}
-    try:
-        for plan in plans:
-            plan.attach(dispatcher)
-            attached[plan.handler_id] = plan.events
-    except BaseException:
-        Attachment(attached, dispatcher).close()
-        raise
-    return Attachment(MappingProxyType(attached), dispatcher)
+    return planned.attach(telemetry)
+
+
+def plan_handlers(
+    section: Entry,
+    folder: Path,
+    faults: Faults,
+    *,
+    catalog: Catalog | None = None,
+) -> Handlers:
+    """The handlers that a part of a larger file names, found and ready to be attached.
+
+    Args:
+        section: what the keys of `HANDLERS` were checked to, be they all of the mapping or not.
+        folder: where the paths of catalogs begin.
+        faults: where to put what is wrong.
+        catalog: used in place of the catalogs that the section names.
+    """
+    if catalog is None:
+        catalog = _load_catalogs(section, folder, faults)
+    return Handlers(tuple(_plans(section, catalog, faults)))
+
+
+class Handlers:
+    """Handlers that a file names, found and ready to be attached, as often as you like."""
+
+    def __init__(self, plans: tuple[_Plan, ...]) -> None:
+        self._plans = plans
+
+    def __repr__(self) -> str:
+        return f"<{len(self._plans)} handlers of a file>"
+
+    def attach(self, telemetry: core.Telemetry | None = None) -> Attachment:
+        """Attach all of them or none.
+
+        Args:
+            telemetry: the dispatcher; the default one if None.
+
+        Raises:
+            ConfigError: an id is taken, or a handler is a coroutine function.
+        """
+        dispatcher = core.default() if telemetry is None else telemetry
+        attached: dict[str, tuple[str, ...]] = {}
+        try:
+            for plan in self._plans:
+                plan.attach(dispatcher)
+                attached[plan.handler_id] = plan.events
+        except BaseException:
+            Attachment(attached, dispatcher).close()
+            raise
+        return Attachment(MappingProxyType(attached), dispatcher)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ file can still be checked.
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from heliograph._located import Items, Scalar, Table, plain
+from heliograph._located import Items, Scalar, Table, plain, read
 from heliograph.catalog.errors import did_you_mean, shorten
 from heliograph.catalog.model import Where
 
@@ -45,6 +46,7 @@ __all__ = [
     "Shape",
     "Text",
     "Whole",
+    "check_file",
     "kind_of",
 ]
 
@@ -475,6 +477,28 @@ class Record(Shape):
             elif isinstance(shape, Either):
                 pending += [shape.first, shape.second]
         yield from seen.values()
+
+
+def check_file(
+    path: str | os.PathLike[str], record: Record, faults: Faults, extra: str = "catalog"
+) -> Entry | None:
+    """What a YAML file holds, as far as it is sound; None if there is nothing to go on with.
+
+    Args:
+        path: the file.
+        record: what it may hold.
+        faults: where to put what is wrong.
+        extra: the extra that PyYAML comes with, for the error where it is missing.
+
+    Raises:
+        StopReadingError: there are so many faults that more would not help.
+        ImportError: PyYAML is not installed.
+    """
+    tree = read(path, faults, extra)
+    if tree is None:
+        return None
+    entry: Entry = record.check(tree, Where(os.fspath(path), 1, 1, ""), faults).value
+    return entry
 
 
 def _below(where: Where, member: Member) -> Where:

@@ -89,11 +89,9 @@ def gateway(
 
 
 def _checked(config: GatewayConfig, output: Output) -> None:
-    from heliograph.catalog import attach_from_config
-    from heliograph.telemetry import Telemetry
+    from heliograph.apps.gateway import check_export
 
-    if config.handlers is not None:
-        attach_from_config(config.handlers, telemetry=Telemetry()).close()
+    check_export(config)
     mappings = sum(len(each.schema.mappings) for each in config.devices.values())
     if output.json:
         output.document({"devices": sorted(config.devices), "mappings": mappings})

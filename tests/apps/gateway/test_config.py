@@ -12,7 +12,7 @@ import yaml
 
 from heliograph import Telemetry
 from heliograph.apps.gateway import DEFAULT, GATEWAY, GatewayConfig, Group, format_reference, load
-from heliograph.catalog import ConfigError, attach_from_config
+from heliograph.catalog import ConfigError
 
 ROOT = Path(__file__).parents[3]
 BOILER = """\
@@ -94,6 +94,35 @@ def test_a_schema_may_be_a_class(folder: Path) -> None:
     assert list(config.devices["a"].schema.mappings) == ["on"]
 
 
+def test_handlers_may_stand_in_the_file(folder: Path) -> None:
+    (folder / "watch_of_gateway.py").write_text("def note(*_):\n    pass\n")
+
+    config = read("""\
+devices: {}
+catalogs: [gateway]
+handlers:
+  - id: alarms
+    events: gateway.alarm.*
+    handler: "watch_of_gateway:note"
+    config: {loud: true}
+""")
+
+    assert config.handlers is not None
+    with config.handlers.attach(Telemetry()) as attached:
+        assert attached.events == {"alarms": ("gateway.alarm.raised", "gateway.alarm.cleared")}
+
+
+def test_devices_have_tags(folder: Path) -> None:
+    config = read("""\
+devices:
+  a: {address: tcp://h, schema: boiler.yaml, tags: {plant.hall: north, line: 3, spare: true}}
+  b: {address: tcp://h, schema: boiler.yaml, tags: {line: 4}}
+""")
+
+    assert config.devices["a"].tags == {"plant.hall": "north", "line": "3", "spare": "true"}
+    assert config.tags == ("line", "plant.hall", "spare")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -132,6 +161,27 @@ def test_a_schema_may_be_a_class(folder: Path) -> None:
         ("devices: {}\ncluster: {name: g1, listen: 'a:1'}", "'g1' is not a name of a node"),
         ("devices: {}\notlp: {protocol: http}", "unknown protocol 'http'"),
         ("devices: {}\nstop_within: 0", "stop_within"),
+        (
+            "devices: {a: {address: tcp://h, schema: boiler.yaml, tags: {gateway.name: x}}}",
+            "tag 'gateway.name' is one of the gateway's in devices.a.tags.gateway.name",
+        ),
+        (
+            "devices: {a: {address: tcp://h, schema: boiler.yaml, tags: {Hall: x}}}",
+            "'Hall' is not a name of an attribute",
+        ),
+        (
+            "devices: {}\nhandlers: [{id: a, events: gateway.alarms.*, handler: 'os:getcwd'}]",
+            "gateway.yaml:2:20: no event matches 'gateway.alarms.*' in handlers[0].events",
+        ),
+        (
+            "devices: {}\nhandlers: [{id: a, events: gateway.*, handler: 'os:getpwd'}]",
+            "'os' has no 'getpwd' in handlers[0].handler; did you mean ",
+        ),
+        (
+            "devices: {}\nhandlers: [{id: a, events: gateway.*, handler: 'asyncio:sleep'}]",
+            "gateway.yaml:2:12: ",
+        ),
+        ("devices: {}\nhandlers: {id: a}", "expected a path from this file, found a mapping"),
     ],
 )
 def test_a_fault_is_told_with_its_place(folder: Path, text: str, expected: str) -> None:
@@ -139,6 +189,16 @@ def test_a_fault_is_told_with_its_place(folder: Path, text: str, expected: str) 
 
     assert fault.startswith("gateway.yaml:")
     assert expected in fault
+
+
+def test_faults_of_a_file_of_handlers_are_told_where_they_are(folder: Path) -> None:
+    Path("handlers.yaml").write_text("handlers:\n- {id: a, events: nope.*, handler: 'os:getcwd'}")
+
+    [fault] = faults("devices: {}\nhandlers: handlers.yaml")
+    [missing] = faults("devices: {}\nhandlers: none.yaml")
+
+    assert fault.startswith("handlers.yaml:2:11: no event matches 'nope.*'")
+    assert missing.startswith("none.yaml")
 
 
 def test_faults_of_a_device_file_are_told_where_it_is_named(folder: Path) -> None:
@@ -175,7 +235,7 @@ def test_the_example_is_sound() -> None:
 
     assert list(config.devices) == ["boiler", "heat-pump"]
     assert config.handlers is not None
-    with attach_from_config(config.handlers, telemetry=Telemetry()) as attached:
+    with config.handlers.attach(Telemetry()) as attached:
         assert attached.events["alarms"] == ("gateway.alarm.raised", "gateway.alarm.cleared")
 
 

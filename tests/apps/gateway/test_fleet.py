@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
 import time
 import urllib.error
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from heliograph.apps.collect import Batch, Receiver
 from heliograph.apps.gateway import owner
 from heliograph.modboss.virtual import Silence
 from tests.apps.gateway.fleet import PERIOD, Fleet
@@ -217,3 +219,37 @@ def test_gateways_with_certificates_share_their_devices(tmp_path: Path) -> None:
             fleet.begin(name, document)
 
         fleet.wait(lambda: fleet.shared(*NAMES), "shared out")
+
+
+def test_values_have_the_tags_of_their_device_and_settings_may_come_from_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: queue.Queue[tuple[dict[str, Any], dict[str, Any]]] = queue.Queue()
+
+    def take(batch: Batch) -> None:
+        for metric in batch.metrics:
+            if metric.name == "gateway.device.value":
+                for point in metric.points:
+                    found.put((dict(metric.source.resource), dict(point.attributes)))
+
+    with Receiver(take) as receiver, Fleet(tmp_path, devices=1) as fleet:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{receiver.http}")
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "200")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "of-variables")
+        document = fleet.document(NAMES[0])
+        document["cluster"]["patience"] = 0.1
+        document["devices"]["boiler"]["tags"] = {"plant.hall": "north", "line": 3}
+        process = fleet.begin(NAMES[0], document)
+
+        resource, attributes = found.get(timeout=30)
+
+        assert attributes.pop("gateway.device.mapping") in {"flow_temp", "return_temp"}
+        assert attributes == {
+            "gateway.device.name": "boiler",
+            "gateway.device.unit": "Cel",
+            "plant.hall": "north",
+            "line": "3",
+        }
+        assert resource["service.name"] == "of-variables"
+        assert resource["service.instance.id"] == NAMES[0]
+        assert process.end() == 0

@@ -18,6 +18,7 @@ from heliograph.apps.gateway.config import (
     Otlp,
     load,
 )
+from heliograph.apps.gateway.exporting import check_export
 from heliograph.apps.gateway.gateway import Gateway
 from heliograph.apps.gateway.shapes import DEFAULT, GATEWAY, format_reference
 from heliograph.apps.gateway.sharing import Sharing, owner, weight
@@ -34,6 +35,7 @@ __all__ = [
     "Group",
     "Otlp",
     "Sharing",
+    "check_export",
     "format_reference",
     "load",
     "owner",

@@ -11,18 +11,21 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from heliograph._located import read
+from heliograph import Telemetry
 from heliograph.apps.gateway.scraping import installed
 from heliograph.apps.gateway.shapes import GATEWAY
+from heliograph.catalog.config import HANDLERS, plan_handlers
 from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean
-from heliograph.catalog.model import Where
+from heliograph.catalog.shapes import check_file
 from heliograph.modboss import ModbossError, Schema, SchemaError, transport_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from heliograph.catalog.config import Handlers
+    from heliograph.catalog.model import Where
     from heliograph.catalog.shapes import Cell, Entry
     from heliograph.modboss import Transport
 
@@ -58,6 +61,7 @@ class DeviceConfig:
         place: Where its schema comes from: a file, or `package.module:Class`.
         schema: The schema.
         groups: What is read how often.
+        tags: Attributes of all its values.
         attempts: How often a request is made before a reading counts as failed.
         spacing: Seconds between two requests on its link.
         content: Digest of what the file says of it, the schema included.
@@ -72,6 +76,7 @@ class DeviceConfig:
     groups: tuple[Group, ...]
     attempts: int
     spacing: float
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     content: str = ""
 
     def same(self, other: DeviceConfig) -> bool:
@@ -130,7 +135,7 @@ class GatewayConfig:
         otlp: Where telemetry goes; None for nowhere.
         health: Where it answers about its health; None for nowhere.
         prometheus: Whether it answers there with its metrics, too.
-        handlers: The file of handlers; None for none.
+        handlers: What is attached to events while it runs; None for nothing.
         stop_within: Seconds that stopping may take.
     """
 
@@ -140,8 +145,18 @@ class GatewayConfig:
     otlp: Otlp | None = None
     health: str | None = None
     prometheus: bool = False
-    handlers: Path | None = None
+    handlers: Handlers | None = None
     stop_within: float = 10.0
+
+    @property
+    def name(self) -> str:
+        """The gateway's name; without a cluster it is made of the machine's."""
+        return self.cluster.name if self.cluster is not None else f"gateway@{os.uname().nodename}"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that any of its devices has, in alphabetical order."""
+        return tuple(sorted({tag for device in self.devices.values() for tag in device.tags}))
 
     @property
     def digest(self) -> str:
@@ -159,9 +174,8 @@ def load(path: str | os.PathLike[str]) -> GatewayConfig:
     faults = Faults()
     config: GatewayConfig | None = None
     with suppress(StopReadingError):
-        tree = read(path, faults, "gateway")
-        if tree is not None:
-            top = GATEWAY.check(tree, Where(os.fspath(path), 1, 1, ""), faults).value
+        top = check_file(path, GATEWAY, faults, "gateway")
+        if top is not None:
             config = _Reading(Path(path), faults).config(top)
     if faults or config is None:
         raise ConfigError(faults)
@@ -182,7 +196,6 @@ class _Reading:
             for name, cell in top.entry("devices").cells.items()
             if cell.value is not None and (made := self._device(name, cell.value)) is not None
         }
-        handlers = top.get("handlers")
         return GatewayConfig(
             path=self._path,
             devices=devices,
@@ -190,7 +203,7 @@ class _Reading:
             otlp=_otlp(top.entry("otlp")) if "otlp" in top else None,
             health=self._address(top.cells.get("health")),
             prometheus=self._prometheus(top),
-            handlers=None if handlers is None else self._file(handlers),
+            handlers=self._handlers(top),
             stop_within=top.get("stop_within", 10.0),
         )
 
@@ -222,10 +235,22 @@ class _Reading:
             place=place,
             schema=schema,
             groups=groups or (Group("default", None, 1.0),),
+            tags=self._tags(entry.entry("tags")),
             attempts=entry.get("attempts", 3),
             spacing=entry.get("spacing", 0.0),
         )
         return replace(made, content=_content(made, self._file(place)))
+
+    def _tags(self, entry: Entry) -> dict[str, str]:
+        found = {}
+        for name, cell in entry.cells.items():
+            if name.startswith(_OURS):
+                mend = "begin it with a word of your own"
+                self._faults.add(f"tag {name!r} is one of the gateway's", cell.where, mend)
+            elif cell.value is not None:
+                text = str(cell.value)
+                found[name] = text.lower() if isinstance(cell.value, bool) else text
+        return found
 
     def _group(self, name: str, entry: Entry, schema: type[Schema]) -> Group:
         names = None
@@ -261,9 +286,7 @@ class _Reading:
         module, colon, name = place.partition(":")
         if not colon or self._file(place).exists():
             return Schema.from_file(self._file(place))
-        folder = str(self._path.parent.absolute())
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+        self._importable()
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
@@ -271,10 +294,37 @@ class _Reading:
             raise TypeError(f"{place} is no schema; derive it from heliograph.modboss.Schema")
         return found
 
+    def _importable(self) -> None:
+        """Let modules that lie beside the file be found."""
+        folder = str(self._path.parent.absolute())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
     def _told(self, where: Where) -> _Told:
         return _Told(self._faults, where)
 
     # -- The rest ---------------------------------------------------------------------------------
+
+    def _handlers(self, top: Entry) -> Handlers | None:
+        given = top.get("handlers")
+        if not given:
+            return None
+        self._importable()
+        section, folder = top, self._path.parent
+        if isinstance(given, str):
+            path = self._file(given)
+            found = check_file(path, HANDLERS, self._faults)
+            if found is None:
+                return None
+            section, folder = found, path.parent
+        planned = plan_handlers(section, folder, self._faults)
+        if not self._faults:
+            # Tried where nobody listens: whether they can be attached is known only then.
+            try:
+                planned.attach(Telemetry()).close()
+            except ConfigError as error:
+                self._faults.extend(error.faults)
+        return planned
 
     def _cluster(self, entry: Entry) -> Cluster:
         tls, bind = None, False
@@ -322,6 +372,9 @@ class _Reading:
             self._faults.add(f"{port} is no port", cell.where, "ports go up to 65535")
         return text
 
+
+# Attributes that a device's values have anyway, or that their export may add.
+_OURS: Final = ("gateway.", "otel.")
 
 # A module of the user's may raise anything else as well, and then its traceback says most.
 _UNREADABLE = (ModbossError, ValueError, TypeError, ImportError, AttributeError, OSError)
@@ -371,4 +424,4 @@ def _content(device: DeviceConfig, file: Path) -> str:
         for each in device.groups
     ]
     said = [device.address, device.unit, device.place, device.attempts, device.spacing]
-    return json.dumps([said, groups, content])
+    return json.dumps([said, groups, sorted(device.tags.items()), content])

@@ -5,48 +5,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from heliograph import Telemetry
 from heliograph.apps.gateway import events
 from heliograph.apps.gateway.alarms import Alarms
 from heliograph.apps.gateway.config import load
+from heliograph.apps.gateway.exporting import export, is_exported, service
 from heliograph.apps.gateway.health import HealthServer
 from heliograph.apps.gateway.peers import Peers, make_node
 from heliograph.apps.gateway.polls import Polls
 from heliograph.apps.gateway.scraping import Scraping
 from heliograph.apps.gateway.sharing import Sharing, owner
-from heliograph.catalog import ConfigError, attach_from_config
-from heliograph.catalog.errors import Fault
+from heliograph.catalog import ConfigError
 from heliograph.poller import Poller
 from heliograph.process import add_process_measurements
 
 if TYPE_CHECKING:
     from heliograph.apps.gateway.alarms import Alarm
-    from heliograph.apps.gateway.config import DeviceConfig, GatewayConfig, Otlp
+    from heliograph.apps.gateway.config import DeviceConfig, GatewayConfig
     from heliograph.catalog import Attachment
     from heliograph.otel import Bridge, FlushResult
 
-__all__ = ["Gateway", "alone"]
+__all__ = ["Gateway"]
 
 Move = Literal["start", "share", "reload", "stop"]
 
-_SERVICE: Final = "heliograph-gateway"
-_ENDPOINTS: Final = tuple(
-    f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")
-)
 # Seconds between two measurements of the process and its node; our choice.
 _MEASURED: Final = 5.0
 
 _log: Final = logging.getLogger("heliograph.gateway")
-
-
-def alone() -> str:
-    """What a gateway without a cluster is called."""
-    return f"gateway@{os.uname().nodename}"
 
 
 class Gateway:
@@ -66,7 +55,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
-        self.name = config.cluster.name if config.cluster is not None else alone()
+        self.name = config.name
         self.exported: FlushResult | None = None
         settle = config.cluster.settle if config.cluster is not None else 0.0
         self._sharing = Sharing(self.name, round(settle * 1e9))
@@ -133,13 +122,13 @@ class Gateway:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         config = self.config
-        if config.otlp is not None or any(os.environ.get(name) for name in _ENDPOINTS):
-            self._bridge = _export(config.otlp, self.name)
+        if is_exported(config):
+            self._bridge = export(config)
         self._attach()
         if config.health is not None:
             scrape = None
             if config.prometheus:
-                scraping = Scraping(_service(config.otlp), self.name)
+                scraping = Scraping(service(config.otlp), self.name, tags=config.tags)
                 stack.callback(scraping.close)
                 scrape = scraping.text
             self._health = await stack.enter_async_context(
@@ -291,8 +280,6 @@ class Gateway:
         try:
             # Files are read in the loop: they are small, and nothing else may change meanwhile.
             found = load(self.config.path)
-            if found.handlers is not None:  # tried where nobody listens, before anything is changed
-                attach_from_config(found.handlers, telemetry=Telemetry()).close()
         except ConfigError as error:
             events.RELOAD_REFUSED.execute(
                 {}, {"gateway": self.name, "faults": [str(each) for each in error.faults]}
@@ -302,6 +289,8 @@ class Gateway:
         for part in ("cluster", "otlp", "health", "prometheus"):
             if getattr(before, part) != getattr(found, part):
                 _log.warning("what is new in the section %s needs a restart", part)
+        if new := set(found.tags) - set(before.tags):
+            _log.warning("tags that no device had before need a restart: %s", ", ".join(new))
         self._move = "reload"
         changed = [
             name
@@ -320,7 +309,7 @@ class Gateway:
 
     def _attach(self) -> None:
         handlers = self.config.handlers
-        self._handlers = None if handlers is None else attach_from_config(handlers)
+        self._handlers = None if handlers is None else handlers.attach()
 
     # -- Health -----------------------------------------------------------------------------------
 
@@ -361,28 +350,3 @@ class Gateway:
             }
             for signal, each in self._bridge.health().signals.items()
         }
-
-
-def _service(otlp: Otlp | None) -> str | None:
-    """What the service is called; None where a variable says it."""
-    if otlp is not None and otlp.service_name is not None:
-        return otlp.service_name
-    return None if os.environ.get("OTEL_SERVICE_NAME") else _SERVICE
-
-
-def _export(otlp: Otlp | None, name: str) -> Bridge:
-    from heliograph import otel
-
-    try:
-        return otel.configure(
-            None if otlp is None else otlp.endpoint,
-            protocol=None if otlp is None else otlp.protocol,
-            headers=None if otlp is None else otlp.headers,
-            service_name=_service(otlp),
-            resource_attributes={"service.instance.id": name},
-            metric_interval=None if otlp is None else otlp.metric_interval,
-            delay=None if otlp is None else otlp.delay,
-        )
-    except otel.ConfigurationError as error:
-        where = None if otlp is None else otlp.where
-        raise ConfigError([Fault(str(each), where) for each in error.faults]) from error

@@ -7,13 +7,14 @@ import math
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from heliograph.apps.gateway.events import (
     DEVICE_FAILING,
     DEVICE_RECOVERED,
     DEVICE_VALUE,
 )
+from heliograph.apps.gateway.exporting import tag_key
 from heliograph.modboss import AsyncDevice, Link, Polling, RetryPolicy, is_transient
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class _Held:
     config: DeviceConfig
     device: AsyncDevice[Any]
     groups: list[PollGroup]
+    tags: dict[str, str]
+    """Its tags, under the keys that the events of its values have for them."""
     failing: dict[str, int] = field(default_factory=dict)
     """Group -> when it began to fail, in nanoseconds of the monotonic clock."""
     status: Status = field(default_factory=Status)
@@ -124,7 +127,8 @@ class Polls:
             )
             for group in config.groups
         ]
-        self._held[config.name] = _Held(config, device, groups)
+        tags = {tag_key(name): value for name, value in config.tags.items()}
+        self._held[config.name] = _Held(config, device, groups, tags)
 
     async def give_up(self, name: str) -> None:
         """Poll a device no more; returns when nothing is asked of it any more."""
@@ -154,7 +158,11 @@ class Polls:
                 continue
             metadata = held.metadata.get(mapping)
             if metadata is None:
-                metadata = {"device": held.config.name, "mapping": mapping}
+                # The tags are of this gateway's file, so that the generated type lacks them.
+                metadata = cast(
+                    "DeviceValueMetadata",
+                    {"device": held.config.name, "mapping": mapping, **held.tags},
+                )
                 unit = held.config.schema.mappings[mapping].unit
                 if unit is not None:
                     metadata["unit"] = unit

@@ -9,7 +9,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
+from heliograph.apps.gateway.exporting import with_tags
+from heliograph.catalog import load
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from heliograph import Telemetry
 
 __all__ = ["CONTENT_TYPE", "Scraping", "installed"]
@@ -33,11 +38,17 @@ class Scraping:
     Args:
         service: The service's name; None for that of OpenTelemetry's variables.
         instance: The gateway's name.
+        tags: Attributes that values of devices have beyond those of the catalog.
         telemetry: The dispatcher; the default one if None.
     """
 
     def __init__(
-        self, service: str | None, instance: str, *, telemetry: Telemetry | None = None
+        self,
+        service: str | None,
+        instance: str,
+        *,
+        tags: Sequence[str] = (),
+        telemetry: Telemetry | None = None,
     ) -> None:
         from opentelemetry.exporter.prometheus import PrometheusMetricReader
         from opentelemetry.sdk.metrics import MeterProvider, ObservableGauge
@@ -56,6 +67,7 @@ class Scraping:
         resource = Resource.create({**named, "service.instance.id": instance})
         self._provider = MeterProvider([reader], resource=resource)
         self._bridge = otel.instrument(
+            with_tags(load(), tags),
             meter_provider=self._provider,
             signals=_SIGNALS,
             propagate=False,

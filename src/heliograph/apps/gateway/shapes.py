@@ -5,7 +5,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from heliograph.catalog.shapes import Choice, Flag, Key, ListOf, MapOf, Number, Record, Text, Whole
+from heliograph.catalog.config import HANDLER
+from heliograph.catalog.shapes import (
+    Choice,
+    Either,
+    Flag,
+    Key,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    ScalarValue,
+    Text,
+    Whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +29,7 @@ _LISTEN: Final = Text("an address to listen at", r"\[?[^\s\[\]]+\]?:[0-9]{1,5}",
 _NODE: Final = Text("a name of a node", r"[^\s@]+@[^\s@]+", "g1@127.0.0.1")
 _FILE: Final = Text("a path from this file")
 _NAME: Final = Text("a name", r"[A-Za-z0-9][A-Za-z0-9_.:/-]*", "boiler-1")
+_TAG: Final = Text("a name of an attribute", r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", "plant.hall")
 _SECONDS: Final = Number(above=0, below=86401)
 
 _GROUP: Final = Record(
@@ -54,6 +68,11 @@ _DEVICE: Final = Record(
             MapOf(_NAME, _GROUP),
             "What is read how often",
             default="everything each second",
+        ),
+        Key(
+            "tags",
+            MapOf(_TAG, ScalarValue()),
+            "Attributes of all its values, such as where it stands",
         ),
         Key(
             "attempts",
@@ -141,7 +160,18 @@ GATEWAY: Final = Record(
             "Where telemetry goes",
             default="nowhere, unless a variable `OTEL_EXPORTER_OTLP_*` is set",
         ),
-        Key("handlers", _FILE, "A file of handlers, attached while it runs", default="none"),
+        Key(
+            "handlers",
+            Either(_FILE, ListOf(HANDLER)),
+            "Functions attached to events while it runs, or a file of them",
+            default="none",
+        ),
+        Key(
+            "catalogs",
+            ListOf(Text("the name or path of a catalog"), least=1),
+            "The catalogs whose events handlers that stand here are attached to",
+            default="all installed",
+        ),
         Key("health", _LISTEN, "Where it answers `/healthz` and `/readyz`", default="nowhere"),
         Key(
             "prometheus",
@@ -164,6 +194,7 @@ devices:                                  # the same for every gateway of the fl
     schema: boiler.yaml                   # a device file, or package.module:Class
     groups:
       default: {every: 1}                 # seconds; all that can be read
+    tags: {plant.hall: north}             # attributes of all its values
 
 cluster:                                  # leave it out for a gateway that is alone
   name: g1@192.168.1.11                   # another for each gateway

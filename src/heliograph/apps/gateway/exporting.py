@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a gateway's telemetry goes, and with which attributes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from heliograph.catalog import ConfigError, Fault, FieldSpec, Use, load
+from heliograph.catalog.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heliograph.apps.gateway.config import GatewayConfig, Otlp
+    from heliograph.catalog import Document
+    from heliograph.otel import Bridge
+
+__all__ = ["check_export", "export", "is_exported", "service", "tag_key", "with_tags"]
+
+_SERVICE: Final = "heliograph-gateway"
+_ENDPOINTS: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")
+)
+_VALUE: Final = "gateway.device.value"
+"""The event and the metric that a device's tags are attributes of."""
+
+
+def is_exported(config: GatewayConfig) -> bool:
+    """Whether anything is exported: the file says so, or a standard variable does."""
+    return config.otlp is not None or any(os.environ.get(name) for name in _ENDPOINTS)
+
+
+def service(otlp: Otlp | None) -> str | None:
+    """What the service is called; None where a variable says it."""
+    if otlp is not None and otlp.service_name is not None:
+        return otlp.service_name
+    return None if os.environ.get("OTEL_SERVICE_NAME") else _SERVICE
+
+
+def _options(config: GatewayConfig) -> dict[str, Any]:
+    otlp = config.otlp
+    said: dict[str, Any] = {}
+    if otlp is not None:
+        for each in ("endpoint", "protocol", "headers", "metric_interval", "delay"):
+            said[each] = getattr(otlp, each)
+    return {
+        **said,
+        "service_name": service(otlp),
+        "resource_attributes": {"service.instance.id": config.name},
+    }
+
+
+def check_export(config: GatewayConfig) -> None:
+    """Find what is wrong with the settings of the export, the standard variables included.
+
+    Raises:
+        ConfigError: Something is.
+    """
+    from heliograph.otel import ConfigurationError
+    from heliograph.otel.configuration import Options, settle
+
+    if is_exported(config):
+        try:
+            settle(Options(**_options(config)))
+        except ConfigurationError as error:
+            raise _located(error, config.otlp) from error
+
+
+def export(config: GatewayConfig) -> Bridge:
+    """Export from now on.
+
+    Raises:
+        ConfigError: The settings are wrong.
+    """
+    from heliograph import otel
+
+    try:
+        return otel.configure(**_options(config), catalogs=with_tags(load(), config.tags))
+    except otel.ConfigurationError as error:
+        raise _located(error, config.otlp) from error
+
+
+def _located(error: Any, otlp: Otlp | None) -> ConfigError:
+    where = None if otlp is None else otlp.where
+    return ConfigError([Fault(str(each), where) for each in error.faults])
+
+
+# -- Tags ------------------------------------------------------------------------------------------
+
+
+def tag_key(name: str) -> str:
+    """The key under which the event of a value carries a tag."""
+    return f"tag.{name}"
+
+
+def with_tags(catalog: Catalog, names: Sequence[str]) -> Catalog:
+    """The same catalogs, in which the values of devices have these attributes, too."""
+    if not names:
+        return catalog
+    return Catalog(
+        _tagged(each, names) if _VALUE in each.metrics else each for each in catalog.documents
+    )
+
+
+def _tagged(document: Document, names: Sequence[str]) -> Document:
+    tags = tuple(
+        FieldSpec(tag_key(name), tag_key(name), "string", "A tag of the device", attribute=name)
+        for name in names
+    )
+    event, metric = document.events[_VALUE], document.metrics[_VALUE]
+    carried = tuple(Use(tag, required=False) for tag in tags)
+    return replace(
+        document,
+        fields=MappingProxyType({**document.fields, **{tag.name: tag for tag in tags}}),
+        events=MappingProxyType(
+            {
+                **document.events,
+                _VALUE: replace(event, metadata=(*event.metadata, *carried)),
+            }
+        ),
+        metrics=MappingProxyType(
+            {**document.metrics, _VALUE: replace(metric, tags=(*metric.tags, *tags))}
+        ),
+    )
