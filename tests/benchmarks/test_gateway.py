@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway's benchmark and the soak run, and what they conclude is what was noted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def judging(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The judge, wherever the tests were started."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.gateway.judging
+
+    return benchmarks.gateway.judging
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.gateway.watching
+
+    return benchmarks.gateway.watching
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+
+
+def test_a_gateway_under_load_keeps_up_and_drops_nothing() -> None:
+    done = run("benchmarks.gateway", "--minutes", "0.05", "--devices", "5", "--json")
+
+    found = json.loads(done.stdout)
+    cases = [each["case"].rpartition(": ")[2] for each in found["bars"]]
+    assert cases[:3] == ["of one core", "readings missed", "items dropped"]
+    assert found["bars"][0]["ours"] > 0
+    assert found["bars"][2]["ours"] == 0
+    assert found["expected"] == 15
+    # A value of each mapping with each reading, and the readings of the warm-up besides.
+    assert found["values"] >= 40 * found["readings"] > 0
+    assert found["exit_code"] == 0
+
+
+def test_the_soak_finds_a_fleet_that_loses_nothing(tmp_path: Path) -> None:
+    report = tmp_path / "soak.md"
+
+    done = run(
+        *("benchmarks.gateway.soak", "--minutes", "0.35", "--every", "7", "--seed", "8"),
+        *("--report", str(report)),
+    )
+
+    assert done.stderr.count(" is killed, and started again after ") >= 1, done.stderr
+    text = report.read_text(encoding="utf-8")
+    assert text == done.stdout
+    # Whether each reading came within its period depends on what else this machine does.
+    rows = [line for line in text.splitlines() if line.endswith("| **missed** |")]
+    assert [row for row in rows if "readings missed" not in row] == []
+    assert "| processes that crashed | 0 | 0 | met |" in text
+    assert "| memory, growth in ten minutes |" in text
+    assert done.returncode in {0, int(bool(rows))}
+
+
+class TestMessages:
+    def test_one_that_never_came_is_lost(self, judging: ModuleType) -> None:
+        runs = [judging.Run("a", "1", 0.0), judging.Run("b", "2", 0.0)]
+
+        found = judging.messages(
+            runs, [(5.0, "1", "b", 0), (6.0, "1", "b", 1)], [("2", "b", "1", 0)]
+        )
+
+        assert (found.sent, found.received, found.lost, found.with_a_killed) == (2, 1, 1, 0)
+
+    @pytest.mark.parametrize(("at", "lost"), [(9.5, 0), (8.5, 1), (10.5, 1)])
+    @pytest.mark.parametrize("victim", ["a", "b"])
+    def test_a_kill_within_the_second_explains_it(
+        self, judging: ModuleType, victim: str, at: float, lost: int
+    ) -> None:
+        runs = [
+            judging.Run(name, run, 0.0, 10.0 if name == victim else None)
+            for name, run in (("a", "1"), ("b", "2"))
+        ]
+
+        found = judging.messages(runs, [(at, "1", "b", 0)], [])
+
+        assert (found.lost, found.with_a_killed) == (lost, 1 - lost)
+
+    def test_a_later_run_may_receive_it_and_the_same_one_must_not_twice(
+        self, judging: ModuleType
+    ) -> None:
+        runs = [judging.Run("a", "1", 0.0), judging.Run("b", "2", 0.0, 4.0)]
+        runs.append(judging.Run("b", "3", 5.0))
+
+        received = [("2", "b", "1", 0), ("3", "b", "1", 0), ("3", "b", "1", 1), ("3", "b", "1", 1)]
+        found = judging.messages(runs, [(3.9, "1", "b", 0), (4.5, "1", "b", 1)], received)
+
+        assert (found.received, found.lost, found.twice) == (2, 0, 1)
+
+
+class TestValues:
+    def readings(self, *without: int) -> list[tuple[float, str]]:
+        return [(float(at), "d") for at in range(1, 20) if at not in without]
+
+    def test_a_gap_is_so_many_periods(self, judging: ModuleType) -> None:
+        found = judging.values(self.readings(7, 8), [], 1.0, 0.0, 20.0)
+
+        assert (found.due, found.read) == (20, 17)
+        assert found.missed == {"unexplained": 2}
+        assert found.unexplained == [("d", 6.0, 2)]
+
+    @pytest.mark.parametrize(
+        ("fault", "kind"),
+        [
+            (("kill", "g1", 6.5, 7.0), "kill"),
+            (("device", "d", 6.5, 7.0), "device"),
+            (("device", "other", 6.5, 7.0), "unexplained"),
+            (("outage", "collector", 6.5, 7.0), "unexplained"),
+            (("kill", "g1", 15.0, 16.0), "unexplained"),
+        ],
+    )
+    def test_faults_explain_gaps_at_their_time(
+        self, judging: ModuleType, fault: tuple[Any, ...], kind: str
+    ) -> None:
+        found = judging.values(self.readings(7, 8), [judging.Fault(*fault, "text")], 1.0, 0.0, 20.0)
+
+        assert found.missed == {kind: 2}
+
+
+class TestAlarms:
+    def test_those_that_live_should_hear(self, judging: ModuleType) -> None:
+        runs = [judging.Run(name, name, 0.0) for name in ("a", "b", "c")]
+        runs.append(judging.Run("d", "d", 95.0))
+        key = ("boiler", "temperature", "above")
+        seen = [
+            judging.Alarm(100.0, "a", "a", key, True),
+            judging.Alarm(100.1, "b", "a", key, True),
+        ]
+
+        # The last one has just been started; the third has heard nothing.
+        assert judging.alarms(seen, runs, 200.0) == (2, 1)
+
+    def test_one_that_knew_it_already_need_not_hear_again(self, judging: ModuleType) -> None:
+        runs = [judging.Run(name, name, 0.0) for name in ("a", "b")]
+        key = ("boiler", "temperature", "above")
+        seen = [judging.Alarm(50.0, "b", "b", key, True), judging.Alarm(100.0, "a", "a", key, True)]
+
+        assert judging.alarms(seen, runs, 200.0) == (2, 1)
+
+
+def test_a_slope_is_that_of_the_nearest_line(watching: ModuleType) -> None:
+    assert watching.slope([(0, 1), (1, 3), (2, 5)]) == 2.0
+    assert watching.slope([(1, 1)]) == 0.0
+    assert watching.slope([(1, 1), (1, 2)]) == 0.0
+
+
+def test_a_process_is_looked_at_as_the_kernel_has_it(watching: ModuleType) -> None:
+    found = watching.sample(os.getpid())
+
+    assert found.processor > 0
+    assert 1 < found.memory < 4096
+    assert found.files >= 3
+    assert found.threads >= 1
+    assert watching.sample(2**22 + 1) is None
