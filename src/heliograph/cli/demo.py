@@ -15,20 +15,23 @@ from heliograph.cli.exits import ExitCode
 from heliograph.cli.output import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from heliograph.apps.collect.receiver import Address
     from heliograph.apps.demo import Demo
     from heliograph.cli.output import Output
 
 __all__ = ["demo"]
 
 _LEAST: Final = 5.0
+_PORT: Final = 8470
 
 _EPILOG: Final = """\b
 Examples:
   heliograph demo
   heliograph demo --seconds 20 --headless
   heliograph demo --endpoint http://localhost:4318
+  heliograph demo --web --seconds 600
 """
 
 
@@ -42,10 +45,23 @@ Examples:
 )
 @click.option("--endpoint", metavar="URL", help="A collector, in place of the embedded receiver.")
 @click.option("--headless", is_flag=True, help="Print lines in place of the live picture.")
+@click.option(
+    "--web",
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value=f"127.0.0.1:{_PORT}",
+    callback=lambda _ctx, _parameter, text: _address(text),
+    help=f"Serve a page for browsers, too; at 127.0.0.1:{_PORT} if nothing else is named.",
+)
 @json_option
 @click.pass_context
 def demo(
-    ctx: click.Context, seconds: float, endpoint: str | None, headless: bool, output: Output
+    ctx: click.Context,
+    seconds: float,
+    endpoint: str | None,
+    headless: bool,
+    web: Address | None,
+    output: Output,
 ) -> None:
     """Show a fleet of gateways at work, from a fault on the wire to a failover.
 
@@ -53,8 +69,6 @@ def demo(
     what they export, as processes on this machine; kills a gateway half-way. Exits with 0 if all
     that was promised was seen.
     """
-    from heliograph.apps.demo import Demo
-
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -62,33 +76,65 @@ def demo(
             output.line(f"{time.monotonic() - began:5.1f} s  {text}")
 
     if output.json or headless or not output.rich:
-        made = Demo(seconds, endpoint=endpoint, say=say)
-        with _interruptible():
-            kept = asyncio.run(made.run())
+        # Beside a JSON document, where the page is has no other place than standard error.
+        told = output.note if output.json else say
+        made, kept = _play(seconds, endpoint, web, say=say, told=told)
     else:
-        made, kept = _live(seconds, endpoint)
+        made, kept = _live(seconds, endpoint, web)
     _end(made, output)
     if not kept:
         ctx.exit(ExitCode.FINDINGS)
 
 
-def _live(seconds: float, endpoint: str | None) -> tuple[Demo, bool]:
+def _address(text: str | None) -> Address | None:
+    if text is None:
+        return None
+    from heliograph.apps.collect.receiver import Address
+
+    try:
+        return Address.parse(text, _PORT)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _play(
+    seconds: float,
+    endpoint: str | None,
+    web: Address | None,
+    *,
+    say: Callable[[str], object] = lambda _: None,
+    show: Callable[[Demo], object] = lambda _: None,
+    told: Callable[[str], object] = lambda _: None,
+) -> tuple[Demo, bool]:
+    """Play it, with a page or without; return it, and whether its promises were kept."""
+    from heliograph.apps.demo import Demo
+
+    async def play() -> tuple[Demo, bool]:
+        if web is None:
+            made = Demo(seconds, endpoint=endpoint, say=say, show=show)
+            return made, await made.run()
+        from heliograph.apps.demo.web import play_with_page
+
+        return await play_with_page(seconds, endpoint, web, say=say, show=show, told=told)
+
+    with _interruptible():
+        return asyncio.run(play())
+
+
+def _live(seconds: float, endpoint: str | None, web: Address | None) -> tuple[Demo, bool]:
     from rich.console import Console
     from rich.live import Live
 
-    from heliograph.apps.demo import Demo
     from heliograph.apps.demo.view import picture
 
     console = Console(highlight=False, emoji=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        made = Demo(
+        return _play(
             seconds,
-            endpoint=endpoint,
+            endpoint,
+            web,
             show=lambda now: live.update(picture(now), refresh=True),
         )
-        with _interruptible():
-            kept = asyncio.run(made.run())
-    return made, kept
 
 
 @contextmanager

@@ -27,6 +27,11 @@ def event(name: str, at: float = 0.0, **metadata: Any) -> dict[str, Any]:
     return {"kind": "event", "event": name, "time": at, "metadata": metadata}
 
 
+def alarm(name: str, told_by: str, limit: float = 75.0) -> dict[str, Any]:
+    told = event(name, device="boiler", mapping="temperature", told_by=told_by)
+    return {**told, "measurements": {"value": 76.0, "limit": limit}}
+
+
 def kept(made: Scene) -> dict[str, bool | None]:
     return {each.topic: each.kept for each in made.promises()}
 
@@ -107,12 +112,22 @@ def test_a_late_failover_is_none() -> None:
 def test_an_alarm_has_to_be_the_same_on_all_three() -> None:
     made = scene()
     for name, told_by in zip(NAMES, ("g1@a", "g1@a", "g2@b"), strict=True):
-        made.told(name, event("gateway.alarm.raised", device="boiler", told_by=told_by))
+        made.told(name, alarm("gateway.alarm.raised", told_by))
     assert not kept(made)["alarm"]
 
-    made.told("g3@c", event("gateway.alarm.raised", device="boiler", told_by="g1@a"))
+    made.told("g3@c", alarm("gateway.alarm.raised", "g1@a"))
 
     assert kept(made)["alarm"]
+
+
+def test_an_alarm_stands_until_it_is_cleared_or_its_teller_is_killed() -> None:
+    made = scene()
+    for name in NAMES:
+        made.told(name, alarm("gateway.alarm.raised", "g1@a"))
+    made.told("g2@b", alarm("gateway.alarm.cleared", "g1@a"))
+    made.killed("g1@a")
+
+    assert made.raised == {"g1@a": {}, "g2@b": {}, "g3@c": {("boiler", "temperature"): 75.0}}
 
 
 @pytest.mark.parametrize("dropped", [0, 3])

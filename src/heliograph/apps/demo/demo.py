@@ -50,18 +50,21 @@ class Demo:
         endpoint: A collector that gets the telemetry in place of the embedded receiver.
         say: Called with each sentence about what is done.
         show: Called four times a second with the demo.
+        arrived: Called with each batch of telemetry that has arrived.
 
     Attributes:
         scene: What was seen so far.
         stage: The latest sentence.
         elapsed: Seconds since the beginning.
         endpoint: Where telemetry goes.
+        page: Where a browser can see all this; empty if nowhere.
         counts: At the end, how often each event was executed, by all gateways together.
     """
 
     scene: Scene
     stage: str
     endpoint: str
+    page: str
 
     def __init__(
         self,
@@ -70,14 +73,17 @@ class Demo:
         endpoint: str | None = None,
         say: Callable[[str], object] = lambda _: None,
         show: Callable[[Demo], object] = lambda _: None,
+        arrived: Callable[[Batch], object] = lambda _: None,
     ) -> None:
         self.seconds = seconds
         self.endpoint = endpoint or ""
+        self.page = ""
         self.scene = Scene(NAMES, DEVICES, looking=endpoint is None)
         self.stage = ""
         self.counts: Counter[str] = Counter()
         self._say = say
         self._show = show
+        self._hand_on = arrived
         self._began = time.monotonic()
         self._folder = Path()
         self._arrived: queue.Queue[Batch] = queue.Queue(_WAITING)
@@ -316,7 +322,9 @@ class Demo:
 
     def _drain(self) -> None:
         while not self._arrived.empty():
-            self.scene.take(self._arrived.get_nowait(), time.monotonic())
+            batch = self._arrived.get_nowait()
+            self.scene.take(batch, time.monotonic())
+            self._hand_on(batch)
 
     async def _look(self) -> None:
         while True:
@@ -331,9 +339,15 @@ class Demo:
             self.scene.refused = sum(self._receiver.intake.refused.values())
         self._drain()
         self.scene.rest()
-        for number in range(1, self._starts + 1):
-            self.counts += tally.read(self._folder / f"tally-{number}.json")
+        self.counts = self.tallied()
         self._show(self)
+
+    def tallied(self) -> Counter[str]:
+        """How often each event was executed up to now, by all gateways together."""
+        counts: Counter[str] = Counter()
+        for number in range(1, self._starts + 1):
+            counts += tally.read(self._folder / f"tally-{number}.json")
+        return counts
 
     def entries(self) -> dict[str, dict[str, int]]:
         """Catalog -> its events, and how often each was executed by all gateways together."""

@@ -158,6 +158,7 @@ class Scene:
         self.names: dict[str, set[str]] = {"spans": set(), "metrics": set(), "logs": set()}
         self.senders: dict[str, set[str]] = {"spans": set(), "metrics": set(), "logs": set()}
         self.alarms: dict[str, set[tuple[str, str]]] = {name: set() for name in self.gateways}
+        self.raised: dict[str, dict[tuple[str, str], float]] = {name: {} for name in self.gateways}
         self.failover: Failover | None = None
         self.refused = 0
         self._traces = Traces(Moments(quiet=0.5))
@@ -188,6 +189,10 @@ class Scene:
                 self._given_up(gateway, metadata["device"], line["time"])
             case "gateway.alarm.raised":
                 self.alarms[name].add((metadata["device"], metadata["told_by"]))
+                limit = line["measurements"]["limit"]
+                self.raised[name][metadata["device"], metadata["mapping"]] = limit
+            case "gateway.alarm.cleared":
+                self.raised[name].pop((metadata["device"], metadata["mapping"]), None)
 
     def _taken(self, gateway: GatewayView, device: str, at: float) -> None:
         gateway.devices.add(device)
@@ -210,6 +215,7 @@ class Scene:
         gateway = self.gateways[name]
         self.failover = Failover(name, frozenset(gateway.devices), time.time())
         gateway.state, gateway.devices, gateway.living = "killed", set(), 0
+        self.raised[name].clear()
 
     def returning(self) -> None:
         """Take note that the killed gateway is started again."""

@@ -63,9 +63,10 @@ def picture(demo: Demo) -> RenderableType:
         (demo.stage, "yellow"),
     )
     counts = scene.counts
+    page = f"page at {demo.page}    " if demo.page else ""
     foot = Text(
         f"{counts['spans']} spans, {counts['metrics']} metric points, {counts['logs']} log events "
-        f"at {demo.endpoint}    Ctrl-C ends it",
+        f"at {demo.endpoint}    {page}Ctrl-C ends it",
         style="dim",
     )
     layout = Layout()
