@@ -390,7 +390,7 @@ class _TreePlayer(_Player):
             module: _Values(channel) for module, channel in found.items()
         }
         # Peers that could not be read from the wire play no part: all the others are neighbors.
-        config = PlumtreeConfig(threshold=None)
+        config = PlumtreeConfig(threshold=None, frugal=False)
         tree = Plumtree(self.name, handlers, random=random.Random(1), config=config)
         for each in self.names:
             tree.neighbor_up(each, 0)

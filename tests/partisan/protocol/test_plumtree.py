@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.partisan.protocol.broadcasting import BroadcastHandler, MessageCache
-from heliograph.partisan.protocol.plumtree import Plumtree, PlumtreeConfig, Push, Wake
+from heliograph.partisan.protocol.overlay.interface import Dropped
+from heliograph.partisan.protocol.plumtree import Plumtree, PlumtreeConfig, Push, TreeEffect, Wake
 from heliograph.partisan.wire import Atom, Term
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
@@ -72,7 +73,7 @@ def node(*neighbors: Atom, name: Atom = A, cache: Cache | None = None, **options
     return tree
 
 
-def pushes(effects: Iterable[Push | Wake]) -> list[tuple[tuple[Atom, ...], str]]:
+def pushes(effects: Iterable[TreeEffect]) -> list[tuple[tuple[Atom, ...], str]]:
     return [(each.to, type(each.message).__name__) for each in effects if isinstance(each, Push)]
 
 
@@ -413,7 +414,7 @@ def test_ids_may_be_any_term() -> None:
 def test_messages_of_others_names_are_dropped() -> None:
     tree = node(B, C)
 
-    assert tree.received(B, Prune(A, C), 0) == []
+    assert tree.received(B, Prune(A, C), 0) == [Dropped(B, "prune", "forged")]
     assert tree.statistics.forged == 1
     assert tree.lazy(A) == ()
     tree.received(None, Prune(A, C), 0)
@@ -424,17 +425,69 @@ def test_messages_of_others_names_are_dropped() -> None:
     "message",
     [
         Broadcast(1, b"x", Atom("other"), 0, B, B),
-        broadcast(round_=-1),
         Graft(1, Atom("other"), 0, B, B),
         Ping(B, 1, 2),
     ],
-    ids=["module", "round", "graft", "kind"],
+    ids=["module", "graft", "kind"],
 )
 def test_what_nobody_can_use_is_dropped(message: Message) -> None:
     tree = node(B)
 
-    assert tree.received(None, message, 0) == []
+    (dropped,) = tree.received(None, message, 0)
+
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == "unknown"
     assert tree.statistics.unknown == 1
+
+
+@pytest.mark.parametrize("hops", [-1, -(1 << 70), 65_537, 1 << 70])
+@pytest.mark.parametrize("kind", [Broadcast, IHave, Graft])
+def test_what_came_by_an_impossible_number_of_hops_is_dropped(kind: type, hops: int) -> None:
+    tree = node(B, C)
+    tree.received(C, broadcast(1, sender=C), 0)
+    message = broadcast(2, round_=hops) if kind is Broadcast else kind(1, MODULE, hops, B, B)
+
+    (dropped,) = tree.received(B, message, 0)
+
+    assert isinstance(dropped, Dropped)
+    assert (dropped.peer, dropped.reason) == (B, "malformed")
+    assert tree.statistics.malformed == 1
+    assert tree.statistics.optimizations == 0
+
+
+def test_nothing_is_announced_to_who_has_announced_it() -> None:
+    tree = node(B, C)
+    tree.received(B, Prune(B, B), 0)
+    tree.received(C, Prune(B, C), 0)
+    tree.received(B, broadcast(1), 0)
+    assert tree.outstanding == 1
+
+    early = tree.received(C, i_have(C, 1), 0)
+
+    assert pushes(early) == [((C,), "IgnoredIHave")]  # it could not know
+    assert tree.outstanding == 0
+
+
+def test_announcements_that_cross_are_each_others_answer() -> None:
+    tree = node(B, C)
+    tree.received(C, Prune(B, C), 0)
+    tree.received(B, broadcast(1), 0)
+    tree.lazy_tick(SECOND)
+
+    assert tree.received(C, i_have(C, 1), SECOND) == []
+    assert tree.outstanding == 0
+    assert pushes(tree.received(C, i_have(C, 1), SECOND)) == [((C,), "IgnoredIHave")]
+
+
+def test_all_are_announced_and_answered_as_the_original_does_it_by_option() -> None:
+    tree = node(B, C, frugal=False)
+    tree.received(C, Prune(B, C), 0)
+    tree.received(B, broadcast(1), 0)
+    tree.lazy_tick(SECOND)
+
+    assert pushes(tree.received(C, i_have(C, 1), SECOND)) == [((C,), "IgnoredIHave")]
+    tree.received(C, broadcast(1, sender=C), SECOND)
+    assert tree.outstanding == 1
 
 
 def test_what_nobody_can_use_is_not_announced_for_ever() -> None:
@@ -443,6 +496,7 @@ def test_what_nobody_can_use_is_not_announced_for_ever() -> None:
     effects = tree.received(B, IHave(1, Atom("other"), 0, B, B), 0)
 
     assert pushes(effects) == [((B,), "IgnoredIHave")]
+    assert effects[1:] == [Dropped(B, "i_have", "unknown")]
 
 
 def test_a_handler_that_fails_does_not_stop_the_tree() -> None:
@@ -488,11 +542,11 @@ class Net:
         for name, peer in ((one, other), (other, one)):
             self.take(name, self.trees[name].neighbor_up(peer, self.now))
 
-    def take(self, name: Atom, effects: Iterable[Push | Wake]) -> None:
+    def take(self, name: Atom, effects: Iterable[TreeEffect]) -> None:
         for effect in effects:
             if isinstance(effect, Wake):
                 self.wakes.add(name)
-            else:
+            elif isinstance(effect, Push):
                 self.queue.extend((name, to, effect.message) for to in effect.to)
 
     def settle(self, ticks: int = 1) -> None:

@@ -20,6 +20,8 @@ says. It differs in this, none of which a node of the original notices:
 
 *   A new neighbor is eager and leaves the trees alone, where the original forgets them all.
 *   A message announced by several nodes is grafted from one of them at a time.
+*   Who announces a message has it, so it is not announced to them any more; if it was already, that
+    is the answer, and no other is sent.
 *   With every new neighbor, and with one at random at each exchange tick, handlers exchange what
     they have: what `exchange` returns is announced.
 *   Where an announcement shows a way that is shorter by `threshold` hops, the tree is mended; the
@@ -31,9 +33,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from heliograph.partisan.protocol.broadcasting import key_of
+from heliograph.partisan.protocol.overlay.interface import Dropped, kind_of
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Broadcast,
@@ -55,6 +58,7 @@ __all__ = [
     "PlumtreeConfig",
     "PlumtreeStatistics",
     "Push",
+    "TreeEffect",
     "Wake",
 ]
 
@@ -83,6 +87,11 @@ class PlumtreeConfig:
     """Announcements not answered yet; our choice, the oldest goes first."""
     memory: int = 256
     """Messages remembered with the way they came; our choice."""
+    hops: int = 65_536
+    """Longest way that is believed; our choice."""
+    frugal: bool = True
+    """Whether nothing is announced to who has announced it; the original does that, too, and
+    answers each announcement."""
 
 
 @dataclass(slots=True)
@@ -103,6 +112,8 @@ class PlumtreeStatistics:
     """Announcements given up because there were too many."""
     forged: int = 0
     """Messages whose sender is not who they say; dropped."""
+    malformed: int = 0
+    """Messages that came by an impossible number of hops; dropped."""
     unknown: int = 0
     """Messages for handlers that are not registered, and of kinds there is no use for; dropped."""
     failed: int = 0
@@ -124,6 +135,10 @@ class Wake(NamedTuple):
     """Call `Plumtree.lazy_tick` at a time, in nanoseconds."""
 
     at: int
+
+
+TreeEffect: TypeAlias = Push | Wake | Dropped
+"""What is to be done; of a `Dropped`, nothing."""
 
 
 # --- the state machine ---
@@ -161,12 +176,13 @@ class _Way(NamedTuple):
 class _Announcement:
     """What is announced, and who has not answered yet."""
 
-    __slots__ = ("channel", "message", "peers")
+    __slots__ = ("channel", "message", "peers", "sent")
 
     def __init__(self, message: IHave, peers: list[Atom], channel: Atom) -> None:
         self.message = message
         self.peers = peers
         self.channel = channel
+        self.sent = 0  # how many of the peers, from the first on, it was sent to
 
 
 class Plumtree:
@@ -246,7 +262,7 @@ class Plumtree:
 
     # --- inputs ---
 
-    def neighbor_up(self, peer: Atom, now: int) -> list[Push | Wake]:
+    def neighbor_up(self, peer: Atom, now: int) -> list[TreeEffect]:
         """Take in a new neighbor."""
         if peer in self.neighbors or peer == self.name:
             return []
@@ -268,7 +284,7 @@ class Plumtree:
         for key in [key for key, (whom, _) in self._grafted.items() if whom == peer]:
             del self._grafted[key]
 
-    def broadcast(self, module: Atom, broadcast: Any, now: int) -> list[Push | Wake]:
+    def broadcast(self, module: Atom, broadcast: Any, now: int) -> list[TreeEffect]:
         """Broadcast something from here.
 
         Raises:
@@ -280,14 +296,14 @@ class Plumtree:
         tree = self._tree(self.name)
         key = (module, key_of(message_id))
         self._remember(key, _Way(self.name, -1, None))
-        effects: list[Push | Wake] = []
+        effects: list[TreeEffect] = []
         if tree.eager:
             message = Broadcast(message_id, payload, module, 0, self.name, self.name)
             effects.append(Push(tree.eager, message, handler.channel))
         self._announce(key, message_id, 0, self.name, [*tree.lazy], handler.channel, now, effects)
         return effects
 
-    def received(self, peer: Atom | None, message: Any, now: int) -> list[Push | Wake]:
+    def received(self, peer: Atom | None, message: Any, now: int) -> list[TreeEffect]:
         """Take a message.
 
         Args:
@@ -298,36 +314,43 @@ class Plumtree:
         receive = _RECEIVE.get(type(message))
         if receive is None:
             self.statistics.unknown += 1
-            return []
+            return [Dropped(peer, kind_of(message), "unknown")]
         if peer is not None and message.sender != peer:
             self.statistics.forged += 1
-            return []
+            return [Dropped(peer, kind_of(message), "forged")]
         return receive(self, message, now)
 
-    def lazy_tick(self, now: int) -> list[Push | Wake]:
+    def lazy_tick(self, now: int) -> list[TreeEffect]:
         """Announce again what is not answered."""
-        effects: list[Push | Wake] = [
-            Push(tuple(each.peers), each.message, each.channel) for each in self._announced.values()
-        ]
+        effects: list[TreeEffect] = []
+        for each in self._announced.values():
+            each.sent = len(each.peers)
+            effects.append(Push(tuple(each.peers), each.message, each.channel))
         self._awake = bool(effects)
         if effects:
             effects.append(Wake(now + self.config.lazy_tick))
         return effects
 
-    def exchange_tick(self, now: int) -> list[Push | Wake]:
+    def exchange_tick(self, now: int) -> list[TreeEffect]:
         """Exchange with a neighbor at random."""
         if not self.neighbors:
             return []
         return self._exchange(self._random.choice(self.neighbors), now)
 
+    def postpone(self, peer: Atom, message: Broadcast, channel: Atom, now: int) -> list[Wake]:
+        """Announce to a neighbor, from the next lazy tick on, what it cannot be pushed now."""
+        effects: list[TreeEffect] = []
+        key = (message.module, key_of(message.id))
+        self._announce(key, message.id, message.round, message.root, [peer], channel, now, effects)
+        return [each for each in effects if isinstance(each, Wake)]
+
     # --- messages ---
 
-    def _broadcast(self, message: Broadcast, now: int) -> list[Push | Wake]:
+    def _broadcast(self, message: Broadcast, now: int) -> list[TreeEffect]:
         module, sender, root = message.module, message.sender, message.root
         handler = self.handlers.get(module)
-        if handler is None or message.round < 0:
-            self.statistics.unknown += 1
-            return []
+        if handler is None or not 0 <= message.round <= self.config.hops:
+            return self._drop(message, handler is None)
         try:
             new = handler.merge(message.id, message.payload)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the tree goes on
@@ -336,6 +359,8 @@ class Plumtree:
         key = (module, key_of(message.id))
         if not new:
             self.statistics.duplicates += 1
+            if self.config.frugal:
+                self._answered(key, sender)
             if self._expected.pop(key, None) == sender:
                 return []
             self._make_lazy(root, sender)
@@ -347,7 +372,7 @@ class Plumtree:
         tree = self._tree(root)
         if sender in tree.lazy:
             tree.make_eager(sender)
-        effects: list[Push | Wake] = []
+        effects: list[TreeEffect] = []
         onward = _without(tree.eager, sender)
         if onward:
             passed = Broadcast(message.id, message.payload, module, round_, root, self.name)
@@ -357,25 +382,29 @@ class Plumtree:
         self._announce(key, message.id, round_, root, lazy, handler.channel, now, effects)
         return effects
 
-    def _prune(self, message: Prune, now: int) -> list[Push | Wake]:  # noqa: ARG002 - as all
+    def _prune(self, message: Prune, now: int) -> list[TreeEffect]:  # noqa: ARG002 - as all
         self._make_lazy(message.root, message.sender)
         return []
 
-    def _i_have(self, message: IHave, now: int) -> list[Push | Wake]:
+    def _i_have(self, message: IHave, now: int) -> list[TreeEffect]:
         module, sender, message_id = message.module, message.sender, message.id
         handler = self.handlers.get(module)
         if handler is None:  # so that it is not announced for ever
-            self.statistics.unknown += 1
-            return [Push((sender,), _ignored(message, self.name), UNDEFINED)]
+            answer = Push((sender,), _ignored(message, self.name), UNDEFINED)
+            return [answer, *self._drop(message, unknown=True)]
+        if not 0 <= message.round <= self.config.hops:
+            return self._drop(message)
         try:
             known = handler.is_stale(message_id)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the tree goes on
             self.statistics.failed += 1
             known = True
         if known:
-            effects: list[Push | Wake] = [
-                Push((sender,), _ignored(message, self.name), handler.channel)
-            ]
+            effects: list[TreeEffect] = []
+            # What was announced to it just now tells it the same.
+            told = self._announced and self.config.frugal
+            if not told or not self._answered((module, key_of(message_id)), sender):
+                effects.append(Push((sender,), _ignored(message, self.name), handler.channel))
             threshold = self.config.threshold
             if threshold is not None and message.round + threshold <= self._longest:
                 self._optimize(message, threshold, handler.channel, effects)
@@ -394,7 +423,7 @@ class Plumtree:
         return Push((message.sender,), graft, channel)
 
     def _optimize(
-        self, message: IHave, threshold: int, channel: Atom, effects: list[Push | Wake]
+        self, message: IHave, threshold: int, channel: Atom, effects: list[TreeEffect]
     ) -> None:
         """Take the announced way for the one the message came by, if that is much longer."""
         key = (message.module, key_of(message.id))
@@ -411,16 +440,15 @@ class Plumtree:
         tree.make_lazy(parent)
         effects.append(Push((parent,), Prune(message.root, self.name), channel))
 
-    def _ignored(self, message: IgnoredIHave, now: int) -> list[Push | Wake]:  # noqa: ARG002
+    def _ignored(self, message: IgnoredIHave, now: int) -> list[TreeEffect]:  # noqa: ARG002
         self._answered((message.module, key_of(message.id)), message.sender)
         return []
 
-    def _graft(self, message: Graft, now: int) -> list[Push | Wake]:  # noqa: ARG002 - as all
+    def _graft(self, message: Graft, now: int) -> list[TreeEffect]:  # noqa: ARG002 - as all
         module, sender, root = message.module, message.sender, message.root
         handler = self.handlers.get(module)
-        if handler is None:
-            self.statistics.unknown += 1
-            return []
+        if handler is None or not 0 <= message.round <= self.config.hops:
+            return self._drop(message, handler is None)
         try:
             payload = handler.graft(message.id)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the tree goes on
@@ -430,6 +458,14 @@ class Plumtree:
         self._make_eager(root, sender)
         again = Broadcast(message.id, payload, module, message.round, root, self.name)
         return [Push((sender,), again, handler.channel)]
+
+    def _drop(self, message: Broadcast | IHave | Graft, unknown: bool = False) -> list[TreeEffect]:
+        if unknown:
+            self.statistics.unknown += 1
+        else:
+            self.statistics.malformed += 1
+        reason = "unknown" if unknown else "malformed"
+        return [Dropped(message.sender, kind_of(message), reason)]
 
     # --- announcements ---
 
@@ -442,7 +478,7 @@ class Plumtree:
         peers: list[Atom],
         channel: Atom,
         now: int,
-        effects: list[Push | Wake],
+        effects: list[TreeEffect],
     ) -> None:
         """Announce a message from the next lazy tick on."""
         if not peers:
@@ -460,16 +496,22 @@ class Plumtree:
             self._awake = True
             effects.append(Wake(now + self.config.lazy_tick))
 
-    def _answered(self, key: tuple[Atom, Any], peer: Atom) -> None:
+    def _answered(self, key: tuple[Atom, Any], peer: Atom) -> bool:
+        """Announce a message to a peer no more; tell whether it was announced already."""
         standing = self._announced.get(key)
-        if standing is not None and peer in standing.peers:
-            standing.peers.remove(peer)
-            if not standing.peers:
-                del self._announced[key]
+        if standing is None or peer not in standing.peers:
+            return False
+        peers = standing.peers
+        was_sent = peers.index(peer) < standing.sent
+        standing.sent -= was_sent
+        peers.remove(peer)
+        if not peers:
+            del self._announced[key]
+        return was_sent
 
-    def _exchange(self, peer: Atom, now: int) -> list[Push | Wake]:
+    def _exchange(self, peer: Atom, now: int) -> list[TreeEffect]:
         """Announce to a peer what the handlers have for it."""
-        effects: list[Push | Wake] = []
+        effects: list[TreeEffect] = []
         for module, handler in self.handlers.items():
             try:
                 ids = list(handler.exchange(peer))
@@ -507,7 +549,7 @@ class Plumtree:
         _put(self._ways, key, way, self.config.memory)
 
 
-_RECEIVE: Final[dict[type, Callable[[Plumtree, Any, int], list[Push | Wake]]]] = {
+_RECEIVE: Final[dict[type, Callable[[Plumtree, Any, int], list[TreeEffect]]]] = {
     Broadcast: Plumtree._broadcast,
     Prune: Plumtree._prune,
     IHave: Plumtree._i_have,

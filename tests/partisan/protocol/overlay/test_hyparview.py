@@ -213,11 +213,39 @@ def test_what_was_asked_before_the_other_parted_does_not_count() -> None:
 
     stale = receive(asked, parted, request(parted, HIGH))
     late = receive(asked, parted, Neighbor(spec(parted), UNDEFINED, NEVER, ME))
+    later = receive(asked, parted, NeighborAccepted(spec(parted), UNDEFINED, NEVER, ()))
+    again = on.Send((spec(parted),), Disconnect(ME, Disconnection(1, 1)))
+    assert stale == [again, on.Check(tuple(asked.neighbors))]
+    assert late == later == [again]
+    assert asked.statistics.stale == 3
     fresh = receive(asked, parted, request(parted, HIGH, Disconnection(1, 1)))
-
-    assert sent(stale) == [(spec(parted).name, "NeighborRejected")]
-    assert late == []
     assert (spec(parted).name, "NeighborAccepted") in sent(fresh)
+
+
+def test_what_was_said_before_by_who_is_a_neighbor_again_changes_nothing() -> None:
+    asked = node(1, 2)
+    receive(asked, 3, Join(spec(3), UNDEFINED, 1))
+    parted = ({1, 2} - names(asked.neighbors)).pop()
+    receive(asked, parted, request(parted, HIGH, Disconnection(1, 1)))
+
+    assert receive(asked, parted, Neighbor(spec(parted), UNDEFINED, NEVER, ME)) == []
+    assert parted in names(asked.neighbors)
+
+
+def test_who_had_not_heard_of_a_disconnection_asks_again_at_once() -> None:
+    loser = node(1, 2, passive=(3,))
+    loser.handle(on.Lost(spec(1).name), 0)
+
+    (again,) = receive(loser, 3, Disconnect(spec(3), Disconnection(1, 4)))
+
+    assert isinstance(again, on.Send)
+    assert isinstance(again.message, NeighborRequest)
+    assert again.message.disconnection == Disconnection(1, 4)
+    assert receive(loser, 3, Disconnect(spec(3), Disconnection(1, 4))) == []
+
+
+def test_nobody_is_a_neighbor_of_itself_by_a_request() -> None:
+    assert receive(node(1), 0, request(0, HIGH)) == []
 
 
 def test_a_lost_neighbor_is_replaced() -> None:
@@ -280,7 +308,7 @@ def test_a_rejection_by_who_is_a_neighbor_meanwhile_does_not_close_its_connectio
     loser = node(1, 2, passive=(3,))
     loser.handle(on.Lost(spec(1).name), 0)
     receive(loser, 3, Neighbor(spec(3), UNDEFINED, NEVER, ME))
-    loser._requested[spec(3).name] = SECOND
+    loser.request(spec(3), 0)
 
     effects = receive(loser, 3, NeighborRejected(spec(3), ()))
 
@@ -361,7 +389,8 @@ def test_disconnections_are_numbered_from_one_in_each_life() -> None:
         if isinstance(effect, on.Send) and isinstance(effect.message, Disconnect)
     ]
 
-    assert numbers == [Disconnection(3, 1), Disconnection(3, 1), Disconnection(3, 1)]
+    # Those to one node go on, even if it has joined anew: else it would take them for old ones.
+    assert numbers == [Disconnection(3, 1), Disconnection(3, 1), Disconnection(3, 2)]
 
 
 def test_a_disconnection_of_a_stranger_makes_a_replacement_of_it() -> None:
@@ -369,18 +398,6 @@ def test_a_disconnection_of_a_stranger_makes_a_replacement_of_it() -> None:
 
     assert receive(other, 5, Disconnect(spec(5), Disconnection(1, 1))) == []
     assert names(other.passive) == {5}
-
-
-def test_what_is_remembered_of_disconnections_is_bounded() -> None:
-    other = node(1, 2, disconnections=3, remembered=2)
-    for number in range(10, 20):
-        receive(other, number, Disconnect(spec(number), Disconnection(1, 1)))
-        receive(other, number, Join(spec(number), UNDEFINED, 1))
-        other.handle(on.Lost(spec(number).name), 0)
-
-    assert len(other._received) == 3
-    assert len(other._sent) <= 3
-    assert len(other._denied) == len(other._lost) == 2
 
 
 # --- the dead, and those who left ---
@@ -392,31 +409,58 @@ def test_a_late_answer_does_not_revive_the_dead() -> None:
     receive(loser, 3, NeighborAccepted(spec(3), UNDEFINED, NEVER, ()))
     loser.handle(on.Lost(spec(3).name), 0)
 
+    hour = 3_600 * SECOND
+    assert receive(loser, 2, ForwardJoin(spec(3), UNDEFINED, 1, 0, spec(2)), SECOND) == []
+    receive(loser, 2, Shuffle((spec(2), spec(3)), 0, spec(2)), SECOND)
+    assert 3 not in names(loser.neighbors) | names(loser.passive)
+    assert loser.statistics.denied == 2
     for late in (
         NeighborAccepted(spec(3), UNDEFINED, NEVER, ()),
         Neighbor(spec(3), UNDEFINED, NEVER, ME),
         request(3, HIGH),
     ):
-        assert told(receive(loser, 3, late, SECOND)) == []
-    assert receive(loser, 2, ForwardJoin(spec(3), UNDEFINED, 1, 0, spec(2)), SECOND) == []
-    receive(loser, 2, Shuffle((spec(2), spec(3)), 0, spec(2)), SECOND)
-    assert 3 not in names(loser.neighbors) | names(loser.passive)
-    assert loser.statistics.denied == 5
+        for now in (SECOND, hour):
+            effects = receive(loser, 3, late, now)
+            assert told(effects) == []
+            assert (spec(3).name, "Disconnect") in sent(effects)
+    assert loser.statistics.stale == 6
+    assert 3 not in names(loser.neighbors)
 
 
-@pytest.mark.parametrize("how", ["time", "meeting", "joining"])
+def test_nor_does_that_of_a_replacement_that_died_before_it_was_a_neighbor() -> None:
+    loser = node(1, 2, passive=(3,))
+    loser.handle(on.Lost(spec(1).name), 0)
+    loser.handle(on.Lost(spec(3).name, "closed"), 0)
+
+    effects = receive(loser, 3, NeighborAccepted(spec(3), UNDEFINED, NEVER, ()), SECOND)
+
+    assert told(effects) == []
+    assert sent(effects) == [(spec(3).name, "Disconnect")]
+
+
+@pytest.mark.parametrize("how", ["asking again", "joining", "invitation", "walk", "time"])
 def test_who_has_died_may_come_back(how: str) -> None:
     loser = node(1)
     loser.handle(on.Lost(spec(1).name), 0)
     now = SECOND
-    if how == "time":
-        now = loser.config.deny_for
-    elif how == "meeting":
-        loser.handle(on.Met(spec(1).name), now)
-    else:
+    comeback: Message = Neighbor(spec(1), UNDEFINED, NEVER, ME)
+    if how == "asking again":
+        (no, *_) = receive(loser, 1, request(1), now)
+        assert isinstance(no, on.Send)
+        assert isinstance(no.message, Disconnect)
+        comeback = request(1, LOW, no.message.disconnection)
+    elif how == "joining":
+        comeback = Join(spec(1), UNDEFINED, 1)
+    elif how == "invitation":
         loser.handle(on.Join(spec(1)), now)
+    elif how == "walk":
+        loser.handle(on.Met(spec(1).name), now)
+        comeback = ForwardJoin(spec(1), UNDEFINED, 1, 0, spec(1))
+    else:
+        now = loser.config.deny_for
+        comeback = ForwardJoin(spec(1), UNDEFINED, 1, 0, spec(1))
 
-    assert told(receive(loser, 1, Neighbor(spec(1), UNDEFINED, NEVER, ME), now))
+    assert told(receive(loser, 1, comeback, now))
 
 
 def test_who_is_dead_is_let_in_when_it_joins() -> None:
@@ -448,19 +492,91 @@ def test_who_left_is_no_ghost() -> None:
 
     effects = stayer.handle(on.Received(ME.name, farewell.message), 0)
     told_of = Shuffle((spec(2), ME), 0, spec(2))
-    stayer.handle(on.Received(spec(2).name, told_of), SECOND)
+    stayer.handle(on.Received(spec(2).name, told_of), 300 * SECOND)
+    walk = ForwardJoin(ME, UNDEFINED, 1, 0, spec(2))
+    stayer.handle(on.Received(spec(2).name, walk), 300 * SECOND)
+    late = stayer.handle(on.Received(ME.name, Neighbor(ME, UNDEFINED, NEVER, spec(1))), SECOND)
 
     assert told(effects) == [(ME.name, "leave")]
-    assert ME.name not in stayer.passive
-    for knock in (Join(spec(1), UNDEFINED, 1), request(1, HIGH)):
-        assert sent(receive(leaver, 1, knock)) == [(spec(1).name, "NeighborRejected")]
-    for mistaken in (
+    assert sent(late) == [(ME.name, "Disconnect")]
+    assert ME.name not in {*stayer.passive, *stayer.neighbors}
+
+
+@pytest.mark.parametrize(
+    "knock",
+    [
+        Join(spec(1), UNDEFINED, 1),
+        NeighborRequest(spec(1), HIGH, UNDEFINED, NEVER, ()),
         Neighbor(spec(1), UNDEFINED, NEVER, ME),
         NeighborAccepted(spec(1), UNDEFINED, NEVER, ()),
-    ):
-        assert sent(receive(leaver, 1, mistaken)) == [(spec(1).name, "Disconnect")]
-    assert receive(leaver, 1, Shuffle((), 0, spec(1))) == []
+        Shuffle((), 0, spec(1)),
+        ForwardJoin(spec(2), UNDEFINED, 1, 3, spec(1)),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_who_takes_one_that_left_for_a_member_is_told(knock: Message) -> None:
+    leaver = node(1)
+    leaver.handle(on.Leave(), 0)
+    asking = HyParView(spec(1), random=random.Random(1), passive=[ME, spec(2)])
+
+    (farewell, hangup) = receive(leaver, 1, knock)
+    assert isinstance(farewell, on.Send)
     assert not leaver.neighbors
+    asking.handle(on.Start(), 0)
+    effects = asking.handle(on.Received(ME.name, farewell.message), 0)
+
+    assert hangup == on.Hangup(spec(1).name, "leave")
+    assert names(asking.passive) == {2}
+    assert told(effects) == []
+
+
+def test_who_left_says_nothing_to_what_needs_no_answer() -> None:
+    leaver = node(1)
+    leaver.handle(on.Leave(), 0)
+
+    assert receive(leaver, 1, ShuffleReply((), spec(1))) == []
+    assert receive(leaver, 1, Disconnect(spec(1), Disconnection(1, 1))) == []
+
+
+@pytest.mark.parametrize("how", ["walk", "joining", "asking", "telling", "accepting", "time"])
+def test_who_left_comes_back_by_its_own_will(how: str) -> None:
+    stayer = node(1)
+    receive(stayer, 1, Disconnect(spec(1), Disconnection(1, 1 << 40)))
+    now = SECOND
+    knows = Disconnection(1, 1)
+    comeback: Message = ForwardJoin(spec(1), UNDEFINED, 2, 0, spec(2))
+    if how == "joining":
+        comeback = Join(spec(1), UNDEFINED, 2)
+    elif how == "asking":
+        comeback = request(1, LOW, knows)
+    elif how == "telling":
+        comeback = Neighbor(spec(1), UNDEFINED, knows, ME)
+    elif how == "accepting":
+        comeback = NeighborAccepted(spec(1), UNDEFINED, knows, ())
+    elif how == "time":
+        comeback = ForwardJoin(spec(1), UNDEFINED, 1, 0, spec(2))
+        now = stayer.config.departed_for
+
+    assert told(stayer.handle(on.Received(None, comeback), now)) == [(spec(1).name, "up")]
+    receive(stayer, 2, Shuffle((spec(2), spec(1)), 0, spec(2)), now)
+    assert 1 in names(stayer.neighbors)
+
+
+def test_another_node_may_be_expelled() -> None:
+    mine = node(1, 2, passive=(3, 4))
+
+    effects = mine.handle(on.Leave(spec(1)), 0)
+    mine.handle(on.Leave(spec(4)), 0)
+    receive(mine, 2, Shuffle((spec(2), spec(1), spec(4)), 0, spec(2)), SECOND)
+
+    assert told(effects) == [(spec(1).name, "leave")]
+    assert sent(effects)[0] == (spec(1).name, "Disconnect")
+    assert on.Hangup(spec(1).name, "leave") in effects
+    assert not {1, 4} & (names(mine.neighbors) | names(mine.passive))
+    assert not mine.left
+    assert told(receive(mine, 1, Join(spec(1), UNDEFINED, 1), SECOND)) == [(spec(1).name, "up")]
+    assert mine.handle(on.Leave(ME), SECOND)
+    assert mine.left
 
 
 def test_who_left_may_join_again() -> None:
@@ -476,6 +592,10 @@ def test_who_left_may_join_again() -> None:
         "probe",
     ]
     assert not leaver.left
+    assert leaver.epoch == 2
+    message = effects[-1]
+    assert isinstance(message, on.Send)
+    assert message.message == Join(ME, UNDEFINED, 2)
 
 
 # --- shuffles ---
@@ -546,6 +666,15 @@ def test_who_was_told_of_makes_room_for_who_is_new() -> None:
     assert 32 in names(shuffling.passive)
 
 
+def test_of_more_strangers_than_there_are_places_some_are_taken() -> None:
+    small = node(1, passive=(10, 11))
+    small.config = HyParViewConfig(passive=3)
+
+    receive(small, 1, ShuffleReply(tuple(spec(each) for each in range(20, 28)), spec(1)))
+
+    assert len(small.passive) == 3
+
+
 def test_replacements_make_room_for_each_other() -> None:
     full = node(1, 2, passive=range(10, 40))
 
@@ -555,58 +684,11 @@ def test_replacements_make_room_for_each_other() -> None:
     assert 5 in names(full.passive)
 
 
-# --- finding back ---
-
-
-def test_an_isolated_node_joins_again_through_a_seed() -> None:
-    lonely = HyParView(ME, random=random.Random(1), seeds=[spec(1), ME])
-
-    effects = lonely.handle(on.Fired("probe"), 0)
-
-    assert sent(effects) == [(spec(1).name, "Join")]
-    assert lonely.statistics.probes == 1
-
-
-def test_a_lost_neighbor_is_tried_again_now_and_then() -> None:
-    loser = node(1, 2)
-    loser.handle(on.Lost(spec(1).name), 0)
-
-    effects = loser.handle(on.Fired("probe"), 30 * SECOND)
-    again = loser.handle(on.Fired("probe"), 31 * SECOND)
-
-    assert sent(effects) == [(spec(1).name, "NeighborRequest")]
-    assert sent(again) == []  # it has not answered yet
-    assert sent(node(1).handle(on.Fired("probe"), 0)) == []
-
-
 def test_a_node_that_starts_asks_whom_it_knew() -> None:
     effects = node(passive=(1, 2, 3)).handle(on.Start(), 0)
 
     assert len(sent(effects)) == 2
     assert {kind for _, kind in sent(effects)} == {"NeighborRequest"}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_halves_of_a_partition_find_back_to_each_other(seed: int) -> None:
-    pool = joined(20, seed)
-    order = sorted(pool.nodes, key=str)
-    halves = set(order[:10]), set(order[10:])
-    pool.cut = {frozenset({one, other}) for one in halves[0] for other in halves[1]}
-    for name in order:
-        for other in [
-            each for each in pool.nodes[name].neighbors if pool.cut & {frozenset({name, each})}
-        ]:
-            pool.do(name, on.Lost(other, "timeout"))
-    settle(pool)
-    parted = all(not view & halves[name in halves[0]] for name, view in pool.views().items())
-
-    pool.cut = set()
-    pool.now += 60 * SECOND
-    pool.fire("probe")
-    settle(pool)
-
-    assert parted
-    assert connected(pool)
 
 
 # --- hostile and useless input ---
@@ -642,7 +724,11 @@ def test_the_halves_of_a_partition_find_back_to_each_other(seed: int) -> None:
 def test_what_is_out_of_all_bounds_is_counted_and_dropped(message: Message) -> None:
     target = node(2)
 
-    assert receive(target, 1, message) == []
+    (dropped,) = receive(target, 1, message)
+
+    assert isinstance(dropped, on.Dropped)
+    assert dropped.peer == spec(1).name
+    assert dropped.reason == ("unknown" if isinstance(message, Ping) else "malformed")
     assert target.statistics.malformed == 1
     assert names(target.neighbors) == {2}
     assert not target.passive
@@ -651,7 +737,9 @@ def test_what_is_out_of_all_bounds_is_counted_and_dropped(message: Message) -> N
 def test_who_speaks_for_somebody_else_is_not_heard() -> None:
     target = node(1)
 
-    assert receive(target, 2, Disconnect(spec(1), Disconnection(1, 1))) == []
+    effects = receive(target, 2, Disconnect(spec(1), Disconnection(1, 1)))
+
+    assert effects == [on.Dropped(spec(2).name, "disconnect", "forged")]
     assert target.statistics.forged == 1
     assert names(target.neighbors) == {1}
 
@@ -675,6 +763,8 @@ def test_who_just_hung_up_stays_a_replacement() -> None:
 def test_a_view_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="active=0: a view has at least one place"):
         HyParViewConfig(active=0)
+    with pytest.raises(ValueError, match="denied=0: at least one is remembered"):
+        HyParViewConfig(denied=0)
 
 
 def test_timers_nobody_set_do_nothing() -> None:

@@ -161,8 +161,9 @@ def test_who_is_dead_is_not_adopted() -> None:
 def test_forged_messages_are_dropped() -> None:
     node = bot(2, (0, 8))
 
-    assert receive(node, 9, Switch(UNDEFINED, spec(2), spec(0), spec(3), spec(4))) == []
-    assert receive(node, 9, Switch(UNDEFINED, spec(2), spec(0), spec(3), None)) == []
+    dropped = on.Dropped(spec(9).name, "switch", "forged")
+    for other in (spec(4), None):
+        assert receive(node, 9, Switch(UNDEFINED, spec(2), spec(0), spec(3), other)) == [dropped]
     assert node.statistics.forged == 2
 
 

@@ -19,22 +19,24 @@ Shapes are those of the original's manager. It differs from the paper in that a 
 to the last node of its walk, and in the numbers of disconnections that requests repeat, by which a
 request made before its receiver disconnected is told from one made after.
 
-Ours, and in neither: a node that failed is not let in again by what it sent before it failed, nor
-by what others say of it, until it connects anew or some time has passed. Who leaves says so, in the
-number of its disconnection, and comes back by its own will alone. An isolated node, and the halves
-of a partition that has healed, find their way back: nodes that were lost and nodes that were joined
-through are tried again now and then.
+Ours, and in neither: whoever takes this node for its neighbor, and is none of its own, is told by a
+disconnection. A node that failed is not let in again by what it sent before it failed, nor by what
+others say of it, until it connects anew or some time has passed (see `past`). Who leaves says so,
+in the number of its disconnection, and comes back by its own will alone. An isolated node, and the
+halves of a partition that has healed, find their way back (see `probes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heliograph.partisan.protocol.overlay import interface as on
+from heliograph.partisan.protocol.overlay.chance import draw
 from heliograph.partisan.protocol.overlay.interface import (
     CancelTimer,
     Check,
+    Dropped,
     Hangup,
     Left,
     NeighborDown,
@@ -42,7 +44,10 @@ from heliograph.partisan.protocol.overlay.interface import (
     Overlay,
     Send,
     SetTimer,
+    kind_of,
 )
+from heliograph.partisan.protocol.overlay.past import LEAVING, Past
+from heliograph.partisan.protocol.overlay.probes import Probes
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig, HyParViewStatistics
 from heliograph.partisan.protocol.overlay.xbot import SPEAKERS, XBot
 from heliograph.partisan.wire import Atom
@@ -72,15 +77,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HIGH", "LOW", "HyParView"]
 
-Kept = TypeVar("Kept")
-
 HIGH: Final = Atom("high")
 """Priority of a request of a node without neighbors."""
 LOW: Final = Atom("low")
 """Priority of any other request."""
 _STATE: Final = Atom("state")
-_NEVER: Final = Disconnection(1, 0)  # what the original repeats where nobody ever disconnected
-_LEAVING: Final = 1 << 40  # added to the number of a disconnection by who leaves; our choice
 _SPEAKERS: Final[dict[type, str]] = {
     Join: "spec",
     ForwardJoin: "sender",
@@ -97,6 +98,15 @@ _SPEAKERS: Final[dict[type, str]] = {
 _GONE: Final = frozenset({"failure", "timeout", "refused"})  # after which a node is no replacement
 
 
+class _Request(NamedTuple):
+    """A request that is not answered."""
+
+    until: int
+    """When to wait no more."""
+    high: bool
+    """Whether the other one makes room for this node, and this node for the other one."""
+
+
 class HyParView(Overlay):
     """One node's views.
 
@@ -104,7 +114,8 @@ class HyParView(Overlay):
         spec: What the node tells of itself.
         random: Chooses whom to ask, to tell, and to give up.
         config: Sizes and pace.
-        epoch: How often the node has started, from 1; others tell its lives apart by it.
+        epoch: How often the node has started, or anything else that grows from start to start;
+            others tell its lives apart by it.
         tag: What kind of node it is, in the original's sense.
         neighbors: The active view to begin with; nothing is told of it.
         passive: The passive view to begin with, as it was when the node last ran.
@@ -114,6 +125,7 @@ class HyParView(Overlay):
     Attributes:
         neighbors: The active view.
         passive: The passive view, by name.
+        epoch: As above; grows when the node comes back after it has left.
         left: Whether the node has left, and not started or joined again.
         statistics: Counters.
     """
@@ -134,22 +146,19 @@ class HyParView(Overlay):
         self.spec = spec
         self.name: Atom = spec.name
         self.config: HyParViewConfig = config if config is not None else HyParViewConfig()
-        self.epoch = epoch
-        self.tag = tag
+        self.epoch: int = epoch
+        self.tag: Atom = tag
         self.neighbors: dict[Atom, NodeSpec] = {each.name: each for each in neighbors}
         self.passive: dict[Atom, NodeSpec] = {each.name: each for each in passive}
         self.left: bool = False
         self.statistics: HyParViewStatistics = HyParViewStatistics()
-        self._random = random
-        self._seeds = {each.name: each for each in seeds if each.name != self.name}
-        self._requested: dict[Atom, int] = {}  # who was asked, and until when to wait
+        self.random: Random = random
+        self._requested: dict[Atom, _Request] = {}
         self._tried: set[Atom] = set()  # who was asked since something was lost
         self._attempts = self.config.attempts  # rejections that are left until then
         self._checked: int | None = None  # when all neighbors were checked
-        self._denied: dict[Atom, int] = {}  # who failed or left lately, and until when it counts
-        self._lost: dict[Atom, NodeSpec] = {}  # neighbors that failed, to be tried again
-        self._sent: dict[Atom, Disconnection] = {}  # the last disconnection, to whom
-        self._received: dict[Atom, Disconnection] = {}  # and from whom
+        self._past = Past(self.config)
+        self._probes = Probes(self, seeds)
         self._told: tuple[NodeSpec, ...] = ()  # what the last shuffle told
         xbot = self.config.xbot
         self._xbot = None if xbot is None or distance is None else XBot(self, xbot, distance)
@@ -168,12 +177,14 @@ class HyParView(Overlay):
             case on.Lost(peer, reason):
                 return self._gone(peer, reason, now)
             case on.Met(peer):
-                self._denied.pop(peer, None)
+                self._past.met(peer)
                 return []
             case on.Join(contact):
                 return self._join(contact, now)
-            case on.Leave():
-                return self._leave()
+            case on.Leave(node):
+                if node is None or node.name == self.name:
+                    return self._leave()
+                return self._expel(node, now)
             case _:
                 return self._start(now)
 
@@ -182,12 +193,12 @@ class HyParView(Overlay):
         handler = _HANDLERS.get(type(message))
         if handler is None and (self._xbot is None or type(message) not in SPEAKERS):
             self.statistics.malformed += 1
-            return []
+            return [Dropped(peer, kind_of(message), "unknown")]
         if peer is not None:
             speaker = getattr(message, _SPEAKERS[type(message)])
             if speaker is None or speaker.name != peer:
                 self.statistics.forged += 1
-                return []
+                return [Dropped(peer, kind_of(message), "forged")]
         if self.left:
             return self._decline(message)
         if handler is None:
@@ -198,11 +209,12 @@ class HyParView(Overlay):
     # --- starting, joining, leaving ---
 
     def _start(self, now: int) -> list[Effect]:
+        self.epoch += self.left
         self.left = False
         config = self.config
         # Nodes that start together should not shuffle together.
         effects: list[Effect] = [
-            SetTimer(timer, now + int(interval * (0.5 + self._random.random())))
+            SetTimer(timer, now + int(interval * (0.5 + self.random.random())))
             for timer, interval in (
                 ("shuffle", config.shuffle_interval),
                 ("promotion", config.promotion_interval),
@@ -217,41 +229,51 @@ class HyParView(Overlay):
         if contact.name == self.name:
             return []
         again = self._start(now) if self.left else []
-        self._seeds[contact.name] = contact
-        self._denied.pop(contact.name, None)
+        self._probes.seeds[contact.name] = contact
+        self._past.joined(contact.name)
         return [*again, Send((contact,), Join(self.spec, self.tag, self.epoch))]
 
     def _leave(self) -> list[Effect]:
         if self.left:
             return []
         effects: list[Effect] = []
-        for name, spec in self.neighbors.items():
-            number = Disconnection(self.epoch, _LEAVING)
-            effects += [
-                Send((spec,), Disconnect(self.spec, number)),
-                Hangup(name, "leave"),
-                NeighborDown(spec, "leave"),
-            ]
-        for view in (self.neighbors, self.passive, self._requested, self._lost, self._seeds):
-            view.clear()
+        for spec in self.neighbors.values():
+            effects += [*self._farewell(spec), NeighborDown(spec, "leave")]
+        self.neighbors.clear()
+        self.passive.clear()
+        self._requested.clear()
+        self._probes.clear()
         self._start_over()
         self.left = True
         timers = ("shuffle", "promotion", "probe", "xbot")
         return [*effects, *[CancelTimer(timer) for timer in timers], Left()]
 
+    def _farewell(self, spec: NodeSpec) -> list[Effect]:
+        number = Disconnection(self.epoch, LEAVING)
+        return [Send((spec,), Disconnect(self.spec, number)), Hangup(spec.name, "leave")]
+
     def _decline(self, message: Message) -> list[Effect]:
         """Answer those who have not heard that this node left."""
         match message:
-            case Join(spec) | NeighborRequest(spec):
-                no = NeighborRejected(self.spec, ())
-            case Neighbor(spec) | NeighborAccepted(spec):
-                return [
-                    Send((spec,), Disconnect(self.spec, Disconnection(self.epoch, _LEAVING))),
-                    Hangup(spec.name, "leave"),
-                ]
+            case Join(spec) | NeighborRequest(spec) | Neighbor(spec) | NeighborAccepted(spec):
+                return self._farewell(spec)
+            case Shuffle(sender=spec) | ForwardJoin(sender=spec):
+                return self._farewell(spec)
             case _:
                 return []
-        return [Send((spec,), no), Hangup(spec.name, "leave")]
+
+    def _expel(self, spec: NodeSpec, now: int) -> list[Effect]:
+        """Have nothing to do with a node any more, until it comes by its own will."""
+        name = spec.name
+        self._requested.pop(name, None)
+        was = self.neighbors.pop(name, None)
+        effects: list[Effect] = [Hangup(name, "leave")]
+        if was is not None:
+            number = self._past.part(name, self.epoch)
+            effects = [Send((was,), Disconnect(self.spec, number)), *effects]
+            effects.append(NeighborDown(was, "leave"))
+        self._forget(name, 0, now)
+        return [*effects, *self._fill(now)]
 
     # --- joins of others ---
 
@@ -259,8 +281,7 @@ class HyParView(Overlay):
         joiner = join.spec
         if joiner.name == self.name:
             return []
-        self._denied.pop(joiner.name, None)  # it has just come
-        self._sent.pop(joiner.name, None)
+        self._past.joined(joiner.name)
         others = tuple([each for each in self.neighbors.values() if each.name != joiner.name])
         effects = self._add(joiner, now)
         effects.append(Send((joiner,), self._neighbor(joiner)))
@@ -275,9 +296,8 @@ class HyParView(Overlay):
         joiner, ttl = join.joiner, join.ttl
         name = joiner.name
         if not 0 <= ttl <= self.config.walk:
-            self.statistics.malformed += 1
-            return []
-        if name == self.name or self._is_denied(name, now):
+            return self._malformed(join, join.sender)
+        if name == self.name or self._avoids(name, now, join.epoch):
             return []
         if ttl > 0:
             if ttl == self.config.passive_walk:
@@ -288,17 +308,25 @@ class HyParView(Overlay):
                 return [Send((onward,), forward)]
         if name in self.neighbors:
             return []
-        self._sent.pop(name, None)
+        self._past.joined(name)
         return [*self._add(joiner, now), Send((joiner,), self._neighbor(joiner))]
 
     def _neighbor(self, peer: NodeSpec) -> Neighbor:
-        return Neighbor(self.spec, self.tag, self._received.get(peer.name, _NEVER), peer)
+        return Neighbor(self.spec, self.tag, self._past.heard(peer.name), peer)
 
     def _made_neighbor(self, message: Neighbor, now: int) -> list[Effect]:
         spec = message.spec
-        if self._is_stale(spec.name, message.disconnection, now):
-            return []
+        if not self._past.knows(spec.name, message.disconnection):
+            return self._stale(spec)
+        self._past.returned(spec.name)
         return self._add(spec, now)
+
+    def _stale(self, spec: NodeSpec) -> list[Effect]:
+        """Tell who said so before it was disconnected or lost that it is no neighbor."""
+        if spec.name in self.neighbors:
+            return []
+        self.statistics.stale += 1
+        return [Send((spec,), Disconnect(self.spec, self._past.remind(spec.name, self.epoch)))]
 
     # --- requests ---
 
@@ -307,17 +335,11 @@ class HyParView(Overlay):
         missing = self.config.active - len(self.neighbors) - len(self._requested)
         if missing <= 0 or self._attempts <= 0:
             return []
-        requested, tried = self._requested, self._tried
-        names = [each for each in self.passive if each not in requested and each not in tried]
-        if not names:
-            return []
-        exchange = self._exchange()
-        priority = LOW if self.neighbors else HIGH
-        effects: list[Effect] = [
-            self._request(self.passive[name], priority, exchange, now)
-            for name in self._random.sample(names, min(missing, len(names)))
-        ]
-        return effects
+        asked = self._requested.keys() | self._tried
+        free = [each for name, each in self.passive.items() if name not in asked]
+        high = not self.neighbors
+        chosen = draw(self.random, free, missing)
+        return [self.request(each, now, high=high) for each in chosen]
 
     def _start_over(self) -> None:
         """Let everybody be asked again."""
@@ -333,42 +355,50 @@ class HyParView(Overlay):
         self.statistics.checks += 1
         return [Check(tuple(self.neighbors))]
 
-    def _request(
-        self, spec: NodeSpec, priority: Atom, exchange: tuple[NodeSpec, ...], now: int
-    ) -> Effect:
+    def request(self, spec: NodeSpec, now: int, *, high: bool = False) -> Effect:
+        """Ask a node to be a neighbor."""
         self.statistics.promotions += 1
-        self._requested[spec.name] = now + self.config.request_timeout
+        self._requested[spec.name] = _Request(now + self.config.request_timeout, high)
         self._tried.add(spec.name)
-        known = self._received.get(spec.name, _NEVER)
-        request = NeighborRequest(self.spec, priority, self.tag, known, exchange)
+        heard, priority = self._past.heard(spec.name), HIGH if high else LOW
+        request = NeighborRequest(self.spec, priority, self.tag, heard, self.exchange())
         return Send((spec,), request)
 
     def _asked(self, request: NeighborRequest, now: int) -> list[Effect]:
         spec = request.spec
-        if not self._is_fair(request.exchange) or self._is_denied(spec.name, now):
+        if not self._is_fair(request.exchange):
+            return self._malformed(request, spec)
+        if spec.name == self.name:
             return []
-        exchange = self._exchange()
-        room = not self.is_full or spec.name in self.neighbors
-        fresh = request.disconnection >= self._sent.get(spec.name, _NEVER)
-        if fresh and (room or request.priority == HIGH):
-            known = self._received.get(spec.name, _NEVER)
-            answer = NeighborAccepted(self.spec, self.tag, known, exchange)
+        if not self._past.knows(spec.name, request.disconnection):
+            self.statistics.stale += 1
+            number = self._past.remind(spec.name, self.epoch)
+            self._take_in(request.exchange, now)
+            return [Send((spec,), Disconnect(self.spec, number)), *self._check(now)]
+        self._past.returned(spec.name)
+        exchange = self.exchange()
+        if not self.is_full or spec.name in self.neighbors or request.priority == HIGH:
+            heard = self._past.heard(spec.name)
+            answer = NeighborAccepted(self.spec, self.tag, heard, exchange)
             effects = [Send((spec,), answer), *self._add(spec, now)]
         else:
             effects = [Send((spec,), NeighborRejected(self.spec, exchange)), *self._check(now)]
-        self._merge(request.exchange, exchange, now)
+        self._take_in(request.exchange, now)
         return effects
 
     def _accepted(self, answer: NeighborAccepted, now: int) -> list[Effect]:
         spec = answer.spec
+        name = spec.name
         if not self._is_fair(answer.exchange):
-            return []
-        asked = self._requested.pop(spec.name, None) is not None
-        if self._is_stale(spec.name, answer.disconnection, now):
-            return []
-        self._merge(answer.exchange, (), now)
-        if not self.is_full or spec.name in self.neighbors:
-            self.statistics.accepted += asked
+            return self._malformed(answer, spec)
+        asked = self._requested.pop(name, None)
+        if not self._past.knows(name, answer.disconnection):
+            return self._stale(spec)
+        self._past.returned(name)
+        self._take_in(answer.exchange, now)
+        wanted = asked is not None and asked.high
+        if wanted or not self.is_full or name in self.neighbors:
+            self.statistics.accepted += asked is not None
             return self._add(spec, now)
         # Others have taken the place meanwhile. Nobody else shall lose his for it.
         self._remember(spec, now)
@@ -379,11 +409,13 @@ class HyParView(Overlay):
     ) -> list[Effect]:
         spec = answer.spec
         exchange = answer.exchange if isinstance(answer, NeighborRejected) else ()
-        if not self._is_fair(exchange) or self._requested.pop(spec.name, None) is None:
+        if not self._is_fair(exchange):
+            return self._malformed(answer, spec)
+        if self._requested.pop(spec.name, None) is None:
             return []
         self.statistics.rejected += 1
         self._attempts -= 1
-        self._merge(exchange, (), now)
+        self._take_in(exchange, now)
         effects: list[Effect] = (
             [] if spec.name in self.neighbors else [Hangup(spec.name, "refused")]
         )
@@ -398,19 +430,21 @@ class HyParView(Overlay):
             return []
         self.passive.pop(name, None)
         self._requested.pop(name, None)
-        self._lost.pop(name, None)
+        self._probes.lost.pop(name, None)
         if name in self.neighbors:
             self.neighbors[name] = spec  # it may have come back at another address
             return []
         effects: list[Effect] = []
         if self.is_full:
-            victim = self.neighbors[self._random.choice(list(self.neighbors))]
-            effects = self._drop(victim, now)
+            effects = self._drop(self._victim(), now)
         self.neighbors[name] = spec
         effects.append(NeighborUp(spec))
         if self.is_full:
             self._start_over()
         return effects
+
+    def _victim(self) -> NodeSpec:
+        return draw(self.random, [*self.neighbors.values()], 1)[0]
 
     def _drop(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Give a neighbor up for want of room; it stays a replacement."""
@@ -420,52 +454,67 @@ class HyParView(Overlay):
         return [*self._disconnect(spec), NeighborDown(spec, "evicted")]
 
     def _disconnect(self, spec: NodeSpec) -> list[Effect]:
-        epoch, count = self._sent.get(spec.name, (self.epoch, 0))
-        number = Disconnection(self.epoch, count + 1 if epoch == self.epoch else 1)
-        _keep(self._sent, spec.name, number, self.config.disconnections)
+        number = self._past.part(spec.name, self.epoch)
         return [Send((spec,), Disconnect(self.spec, number)), Hangup(spec.name, "evicted")]
 
     def _disconnected(self, message: Disconnect, now: int) -> list[Effect]:
         spec, number = message.spec, message.disconnection
         name = spec.name
-        if number <= self._received.get(name, _NEVER):
+        if not self._past.hear(name, number):
             return []
-        leaving = number.number >= _LEAVING
-        if not leaving:
-            _keep(self._received, name, number, self.config.disconnections)
-        self._requested.pop(name, None)
+        leaving = number.number >= LEAVING
+        asked = self._requested.pop(name, None)
         was = self.neighbors.pop(name, None)
         if leaving:
-            self._forget(name, now)
+            self._forget(name, number.epoch, now)
         else:
             self._remember(spec, now)
+        if was is not None:
+            reason = "leave" if leaving else "evicted"
             self._tried.add(name)  # it has just said that it has no room
-        if was is None:
+            return [NeighborDown(was, reason), Hangup(name, reason), *self._fill(now)]
+        if asked is None:
             return []
-        reason = "leave" if leaving else "evicted"
-        effects: list[Effect] = [NeighborDown(was, reason), Hangup(name, reason)]
-        return [*effects, *self._fill(now)]
+        # It was asked by who had not heard of the disconnection; now the number can be repeated.
+        return self._fill(now) if leaving else [self.request(spec, now, high=asked.high)]
 
-    def _forget(self, name: Atom, now: int) -> None:
-        """See that a node does not come back by itself."""
+    def _forget(self, name: Atom, epoch: int, now: int) -> None:
+        """See that a node does not come back but by its own will."""
         self.passive.pop(name, None)
-        self._lost.pop(name, None)
-        self._seeds.pop(name, None)
-        _keep(self._denied, name, now + self.config.deny_for, self.config.remembered)
+        self._probes.forget(name)
+        self._past.depart(name, epoch, self.epoch, now)
 
     def _gone(self, name: Atom, reason: str, now: int) -> list[Effect]:
-        self._requested.pop(name, None)
-        if reason in _GONE:
-            self.passive.pop(name, None)
+        asked = self._requested.pop(name, None)
         spec = self.neighbors.pop(name, None)
+        if self.left:
+            return []
+        failed = reason in _GONE
+        if failed or spec is not None:
+            self.passive.pop(name, None)
+            self._past.deny(name, now)
+        if spec is not None or asked is not None:
+            self._past.lose(name, self.epoch, now)
         effects: list[Effect] = []
         if spec is not None:
             self._start_over()
-            self.passive.pop(name, None)
-            _keep(self._denied, name, now + self.config.deny_for, self.config.remembered)
-            _keep(self._lost, name, spec, self.config.remembered)
-            effects.append(NeighborDown(spec, reason))
-        return effects if self.left else [*effects, *self._fill(now)]
+            effects = [NeighborDown(spec, reason), *self._probes.neighbor_lost(spec, now)]
+        return [*effects, *self._fill(now), *self._probes.unreachable(name)]
+
+    # --- for those who look for neighbors in other ways ---
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a request is not answered."""
+        return bool(self._requested)
+
+    def may_ask(self, name: Atom) -> bool:
+        """Tell whether a node is no neighbor, and was not asked to be one."""
+        return name not in self.neighbors and name not in self._requested
+
+    def knows(self, spec: NodeSpec) -> bool:
+        """Tell whether a node is this one, a neighbor or a replacement."""
+        return spec.name == self.name or spec.name in self.neighbors or spec.name in self.passive
 
     # --- for X-BOT ---
 
@@ -476,12 +525,11 @@ class HyParView(Overlay):
 
     def some_passive(self, count: int) -> list[NodeSpec]:
         """Return some replacements, drawn at random."""
-        far = list(self.passive.values())
-        return self._random.sample(far, min(count, len(far)))
+        return draw(self.random, list(self.passive.values()), count)
 
     def adopt(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Make a node a neighbor, since it has agreed."""
-        return [] if self._is_denied(spec.name, now) else self._add(spec, now)
+        return [] if self._avoids(spec.name, now) else self._add(spec, now)
 
     def release(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Give up a neighbor that gives this node up too."""
@@ -498,76 +546,101 @@ class HyParView(Overlay):
 
     # --- shuffles ---
 
-    def _exchange(self) -> tuple[NodeSpec, ...]:
+    def exchange(self) -> tuple[NodeSpec, ...]:
         """Return this node and some of those it knows."""
-        config, choose = self.config, self._random.sample
-        near, far = list(self.neighbors.values()), list(self.passive.values())
-        chosen = [
+        config = self.config
+        return (
             self.spec,
-            *choose(near, min(config.shuffle_active, len(near))),
-            *choose(far, min(config.shuffle_passive, len(far))),
-        ]
-        return tuple(chosen)
+            *draw(self.random, [*self.neighbors.values()], config.shuffle_active),
+            *draw(self.random, [*self.passive.values()], config.shuffle_passive),
+        )
 
     def _shuffle(self) -> list[Effect]:
         onward = self._someone()
         if onward is None:
             return []
         self.statistics.shuffles += 1
-        self._told = self._exchange()
+        self._told = self.exchange()
         return [Send((onward,), Shuffle(self._told, self.config.active_walk, self.spec))]
 
     def _shuffled(self, message: Shuffle, now: int) -> list[Effect]:
-        if not self._is_fair(message.exchange) or not 0 <= message.ttl <= self.config.walk:
-            self.statistics.malformed += message.ttl < 0 or message.ttl > self.config.walk
-            return []
-        sender = message.sender
-        if message.ttl > 0:
+        exchange, ttl, sender = message.exchange, message.ttl, message.sender
+        if len(exchange) > self.config.exchange or not 0 <= ttl <= self.config.walk:
+            return self._malformed(message, sender)
+        if ttl > 0:
             onward = self._someone(sender.name)
             if onward is not None:
-                shuffle = Shuffle(message.exchange, message.ttl - 1, self.spec)
-                return [Send((onward,), shuffle)]
-        far = list(self.passive.values())
-        answer = tuple(self._random.sample(far, min(len(message.exchange), len(far))))
-        self._merge(message.exchange, answer, now)
-        return [Send((sender,), ShuffleReply(answer, self.spec))]
+                return [Send((onward,), Shuffle(exchange, ttl - 1, self.spec))]
+        answer = tuple(draw(self.random, [*self.passive.values()], len(exchange)))
+        self._merge(exchange, answer, now)
+        effects: list[Effect] = [Send((sender,), ShuffleReply(answer, self.spec))]
+        if not self.neighbors and not self._requested:
+            # Somebody lives after all.
+            self._start_over()
+            effects += self._fill(now)
+        return effects
 
     def _answered(self, message: ShuffleReply, now: int) -> list[Effect]:
-        if self._is_fair(message.exchange):
-            self._merge(message.exchange, self._told, now)
-            self._told = ()
-        return []
+        if not self._is_fair(message.exchange):
+            return self._malformed(message, message.sender)
+        effects = self._probes.answered(message.sender, message.exchange, now)
+        self._merge(message.exchange, self._told, now)
+        self._told = ()
+        return effects
 
     def _merge(self, exchange: tuple[NodeSpec, ...], told: tuple[NodeSpec, ...], now: int) -> None:
         """Take in replacements; who was told of in return makes room first, as in the paper."""
-        passive, near, denied = self.passive, self.neighbors, self._denied
-        new = []
-        for each in exchange:
-            name = each.name
-            if name in passive or name in near or name == self.name:
-                continue
-            if not denied or not self._is_denied(name, now):
-                new.append(each)
-        del new[self.config.passive :]
-        surplus = len(passive) + len(new) - self.config.passive
-        for each in told:
-            if surplus <= 0:
-                break
-            if passive.pop(each.name, None) is not None:
-                surplus -= 1
+        new = self._strangers(exchange, now)
+        if not new:
+            return
+        passive, most = self.passive, self.config.passive
+        surplus = len(passive) + len(new) - most
         if surplus > 0:
-            for name in self._random.sample(list(passive), surplus):
-                del passive[name]
-        for each in new:
-            passive[each.name] = each
+            for each in told:
+                if passive.pop(each.name, None) is not None:
+                    surplus -= 1
+                    if not surplus:
+                        break
+            else:
+                for name in draw(self.random, [*passive], surplus):
+                    del passive[name]
+        passive.update(new)
+        while len(passive) > most:
+            passive.popitem()
+
+    def _take_in(self, exchange: tuple[NodeSpec, ...], now: int) -> None:
+        """Take in as many replacements as there is room for.
+
+        Requests bring some, too, which the paper's do not. After many failures at once most of them
+        are dead, and there are so many requests that they would push out those that live.
+        """
+        room = self.config.passive - len(self.passive)
+        if room > 0:
+            for name, spec in self._strangers(exchange, now).items():
+                self.passive[name] = spec
+                room -= 1
+                if not room:
+                    break
+
+    def _strangers(self, exchange: tuple[NodeSpec, ...], now: int) -> dict[Atom, NodeSpec]:
+        """Return those that this node does not know yet, and that it has no reason to avoid."""
+        passive, near, mine, past = self.passive, self.neighbors, self.name, self._past
+        new = {
+            name: each
+            for each in exchange
+            if (name := each.name) not in passive and name not in near and name != mine
+        }
+        if new and (past.denied or past.departed):
+            return {name: each for name, each in new.items() if not self._avoids(name, now)}
+        return new
 
     def _remember(self, spec: NodeSpec, now: int) -> None:
         """Make a node a replacement, in the place of a random one if there is no other."""
         name, passive = spec.name, self.passive
-        if name == self.name or name in self.neighbors or self._is_denied(name, now):
+        if name == self.name or name in self.neighbors or self._avoids(name, now):
             return
         if name not in passive and len(passive) >= self.config.passive:
-            del passive[self._random.choice(list(passive))]
+            del passive[draw(self.random, [*passive], 1)[0]]
         passive[name] = spec
 
     # --- timers ---
@@ -580,55 +653,33 @@ class HyParView(Overlay):
             case "promotion":
                 again = SetTimer(timer, now + config.promotion_interval)
                 self._start_over()
-                for name in [each for each, until in self._requested.items() if until <= now]:
+                for name in [each for each, asked in self._requested.items() if asked.until <= now]:
                     del self._requested[name]
-                return [again, *self._fill(now)]
+                return [again, *self._fill(now), *self._probes.alone(), *self._probes.resumed()]
             case "probe":
-                return [SetTimer(timer, now + config.probe_interval), *self._probe(now)]
+                return [SetTimer(timer, now + config.probe_interval), *self._probes.fired(now)]
             case "xbot" if self._xbot is not None:
                 return self._xbot.fired(now)
             case _:
                 return []
 
-    def _probe(self, now: int) -> list[Effect]:
-        """Try again whom this node has lost, or was told of; so partitions that healed re-merge."""
-        if not self.neighbors and self._seeds:
-            self.statistics.probes += 1
-            seed = self._seeds[self._random.choice(list(self._seeds))]
-            return [Send((seed,), Join(self.spec, self.tag, self.epoch))]
-        lost = [each for each in self._lost if each not in self._requested]
-        if not lost:
-            return []
-        self.statistics.probes += 1
-        spec = self._lost[self._random.choice(lost)]
-        # It may be of another half, all of whose views are full: nobody there would let us in.
-        return [self._request(spec, HIGH, self._exchange(), now)]
-
     # --- what all have in common ---
 
-    def _someone(self, *but: Atom) -> NodeSpec | None:
-        names = [each for each in self.neighbors if each not in but]
-        return self.neighbors[self._random.choice(names)] if names else None
+    def _someone(self, but: Atom | None = None, nor: Atom | None = None) -> NodeSpec | None:
+        others = [spec for name, spec in self.neighbors.items() if name not in (but, nor)]
+        return others[int(self.random.random() * len(others))] if others else None
 
-    def _is_denied(self, name: Atom, now: int) -> bool:
-        until = self._denied.get(name)
-        if until is None:
-            return False
-        if until <= now:
-            del self._denied[name]
-            return False
-        self.statistics.denied += 1
-        return True
-
-    def _is_stale(self, name: Atom, known: Disconnection, now: int) -> bool:
-        """Tell whether a node said so before it failed, or before it heard that we parted."""
-        return self._is_denied(name, now) or known < self._sent.get(name, _NEVER)
+    def _avoids(self, name: Atom, now: int, epoch: int = 0) -> bool:
+        avoided = self._past.avoids(name, now, epoch)
+        self.statistics.denied += avoided
+        return avoided
 
     def _is_fair(self, exchange: tuple[NodeSpec, ...]) -> bool:
-        if len(exchange) <= self.config.exchange:
-            return True
+        return len(exchange) <= self.config.exchange
+
+    def _malformed(self, message: Message, sender: NodeSpec) -> list[Effect]:
         self.statistics.malformed += 1
-        return False
+        return [Dropped(sender.name, kind_of(message), "malformed")]
 
 
 _HANDLERS: Final[dict[type, Callable[[HyParView, Any, int], list[Effect]]]] = {
@@ -643,11 +694,3 @@ _HANDLERS: Final[dict[type, Callable[[HyParView, Any, int], list[Effect]]]] = {
     Shuffle: HyParView._shuffled,
     ShuffleReply: HyParView._answered,
 }
-
-
-def _keep(remembered: dict[Atom, Kept], name: Atom, kept: Kept, limit: int) -> None:
-    """Remember something of a node as the newest, and forget the oldest beyond a limit."""
-    remembered.pop(name, None)
-    remembered[name] = kept
-    if len(remembered) > limit:
-        del remembered[next(iter(remembered))]

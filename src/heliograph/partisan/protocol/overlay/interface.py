@@ -13,6 +13,7 @@ no use is counted and dropped.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "Check",
     "Connect",
     "Custom",
+    "Dropped",
     "Effect",
     "Fired",
     "Hangup",
@@ -45,10 +47,12 @@ __all__ = [
     "Send",
     "SetTimer",
     "Start",
+    "kind_of",
 ]
 
 _FORWARD: Final = Atom("forward_message")
 _STRATEGY: Final = Atom("membership_strategy")
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 # --- what happens: inputs ---
@@ -188,8 +192,30 @@ class Left:
     """Whether others removed it; otherwise it left by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message of another node was dropped. Nothing is to be done; it may be told."""
+
+    peer: Atom | None
+    """Who has sent it, by the handshake of its connection."""
+    message: str
+    """What kind of message it was, as `forward_join`."""
+    reason: str
+    """`forged` if it says that somebody else has sent it, `malformed` if what it says cannot be,
+    `unknown` if there is no use for its kind."""
+
+
 Effect: TypeAlias = (
-    Send | Connect | Hangup | Check | NeighborUp | NeighborDown | SetTimer | CancelTimer | Left
+    Send
+    | Connect
+    | Hangup
+    | Check
+    | NeighborUp
+    | NeighborDown
+    | SetTimer
+    | CancelTimer
+    | Left
+    | Dropped
 )
 
 
@@ -224,6 +250,11 @@ class Overlay(ABC):
     @abstractmethod
     def state(self) -> Term:
         """Return what the node says of itself to whoever connects to it."""
+
+
+def kind_of(message: Message) -> str:
+    """Return what a message's class is called in telemetry: `forward_join` of `ForwardJoin`."""
+    return _CAPITAL.sub("_", type(message).__name__).lower()
 
 
 @dataclass(frozen=True, slots=True)

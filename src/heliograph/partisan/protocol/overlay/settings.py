@@ -42,12 +42,24 @@ class HyParViewConfig:
     check_interval: int | None = _SECOND
     """Between two checks whether all neighbors live, made when somebody asks to be one; our choice.
     Whoever asks has lost some, so this node may have, too, and not know. None never checks."""
+    look_over: bool = True
+    """Whether a node that has lost most of its neighbors tells all its replacements that it lives,
+    and forgets those that do not; our choice, once in `deny_for`."""
     deny_for: int = 10 * _SECOND
-    """How long a node that failed or left is not taken for living on others' word; our choice."""
+    """How long a node that failed is not taken for living on others' word; our choice."""
+    denied: int = 128
+    """Nodes that failed lately which are remembered; our choice, three views."""
+    departed_for: int = 600 * _SECOND
+    """How long a node that left is not taken for a member on others' word; our choice."""
+    departed: int = 1_024
+    """Nodes that left which are remembered; our choice."""
     probe_interval: int = 30 * _SECOND
     """Between two attempts to reach a node that was lost, or a seed; our choice."""
+    restless: int = 20
+    """Of so many of these attempts, one is made at a replacement though the view is full; 0 never
+    does so. Our choice: a neighbor is swapped every ten minutes."""
     remembered: int = 32
-    """Nodes that were lost, and nodes that failed lately, which are kept; our choice."""
+    """Neighbors that failed which are kept, to be tried again; our choice."""
     disconnections: int = 1_024
     """Nodes whose disconnections are remembered, sent and received; our choice."""
     exchange: int = 64
@@ -61,6 +73,9 @@ class HyParViewConfig:
         for name in ("active", "passive"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: a view has at least one place")
+        for name in ("denied", "departed", "remembered", "disconnections"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least one is remembered")
 
 
 @dataclass(slots=True)
@@ -80,9 +95,13 @@ class HyParViewStatistics:
     checks: int = 0
     """Times that all neighbors were checked."""
     probes: int = 0
-    """Lost nodes and seeds tried again."""
+    """Lost nodes, replacements and seeds tried again."""
+    looked_over: int = 0
+    """Times that all replacements were told that the node lives."""
     denied: int = 0
-    """Messages of nodes, or about nodes, that had just failed or left; dropped."""
+    """Times that others' word of a node that had failed or left was not taken."""
+    stale: int = 0
+    """Messages from before the node was disconnected or lost; answered with the disconnection."""
     forged: int = 0
     """Messages whose sender is not who they say; dropped."""
     malformed: int = 0
