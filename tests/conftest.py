@@ -30,7 +30,7 @@ hypothesis.settings.register_profile("thorough", parent=QUIET, max_examples=2_00
 hypothesis.settings.load_profile("repeatable" if REQUIRE_ALL else "local")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def foreign_tool() -> Callable[[str, str], Path]:
     """Finds an installed program: `promtool = foreign_tool("promtool", "prometheus")`.
 

@@ -17,6 +17,8 @@ __all__ = ["HEAD", "Request", "RequestError", "answer", "head", "parse"]
 HEAD: Final = 16384
 """Bytes of a request that are taken: browsers send their cookies of other ports of this machine."""
 
+_PARAMETERS: Final = 8
+
 # A page runs only what this server gives it, and no text becomes markup: `trusted-types 'none'`
 # makes a browser refuse every sink that would parse one.
 _POLICY: Final = (
@@ -91,10 +93,11 @@ def parse(text: bytes, host: str) -> Request:
         raise RequestError(HTTPStatus.MISDIRECTED_REQUEST, f"ask for {host} or an IP address")
     try:
         parts = urlsplit(f"//host{words[1]}")
+        query = parse_qs(parts.query, max_num_fields=_PARAMETERS)
     except ValueError:
         raise RequestError(HTTPStatus.BAD_REQUEST, "this is no path") from None
-    query = {name: values[0] for name, values in parse_qs(parts.query, max_num_fields=8).items()}
-    return Request(parts.path, query, headers, words[0] == "GET")
+    firsts = {name: values[0] for name, values in query.items()}
+    return Request(parts.path, firsts, headers, words[0] == "GET")
 
 
 def _ours(asked: str, host: str) -> bool:

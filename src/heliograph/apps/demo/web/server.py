@@ -112,10 +112,10 @@ class WebServer:
         self._handlers.add(task)
         writer.transport.set_write_buffer_limits(high=_UNDER_WAY)
         try:
-            if len(self._handlers) <= CONNECTIONS:
-                await self._respond(reader, writer)
+            if len(self._handlers) > CONNECTIONS:
+                writer.transport.abort()
             else:
-                writer.write(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections"))
+                await self._respond(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()  # whoever asks so, or does not read, gets no more
         finally:

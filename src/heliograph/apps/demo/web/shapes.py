@@ -23,6 +23,7 @@ __all__ = ["attributes", "log", "metric", "sender", "trace"]
 _LIMITS: Final = Limits(depth=3, items=24, text=400, nodes=64)
 _SPANS: Final = 200
 _EVENTS: Final = 8
+_EXACT: Final = 2**53
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 # Attributes that number attempts, and the least value that is a further one. The second is
 # OpenTelemetry's own.
@@ -98,7 +99,7 @@ def log(found: Log) -> dict[str, Plain]:
         "at": (found.time or found.observed) // 1_000_000,
         "severity": found.severity,
         "name": found.event_name[:120],
-        "body": plain(found.body, _LIMITS),
+        "body": _exact(plain(found.body, _LIMITS)),
         "from": sender(found.source),
         "attributes": attributes(found.attributes),
         "trace": found.trace_id,
@@ -141,4 +142,15 @@ def _finite(value: float | None) -> Plain:
 
 def attributes(found: Mapping[str, Value]) -> dict[str, Plain]:
     """Attributes as plain data, cut where they are too many or too long."""
-    return pairs(found, _LIMITS)
+    return {key: _exact(value) for key, value in pairs(found, _LIMITS).items()}
+
+
+def _exact(value: Plain) -> Plain:
+    """A value without integers that a browser, to which all numbers are floats, would round."""
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return str(value)
+    if isinstance(value, list):
+        return [_exact(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _exact(each) for key, each in value.items()}
+    return value
