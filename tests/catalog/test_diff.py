@@ -299,6 +299,16 @@ def test_a_removed_span_is_told_once() -> None:
     assert paths == ["metrics.shop.payment.duration", "spans.shop.payment"]
 
 
+def test_other_events_that_end_a_series_are_additive() -> None:
+    last = SHOP.replace(AMOUNT, f"{AMOUNT.replace('sum', 'last_value')}, tags: [method]")
+    ended = last.replace("tags: [method]", "tags: [method], ended_by: shop.payment.stop")
+
+    [change] = diff(document(last), document(ended)).changes
+
+    assert (change.impact, change.path) == ("additive", "metrics.shop.order.amount")
+    assert change.reason == "other events end its series"
+
+
 def test_an_added_span_is_told_once() -> None:
     result = changed("spans:\n", "spans:\n  shop.x: {brief: X}\n")
 

@@ -325,6 +325,13 @@ def metric(text: str) -> object:
             "instrument: summary, event: shop.order, measurement: took, cardinality_limit: 9",
             {"cardinality_limit": 9, "tags": (), "error_type": False},
         ),
+        (
+            (
+                "instrument: last_value, event: shop.order, measurement: took, tags: [state], "
+                "ended_by: shop.other"
+            ),
+            {"ended_by": ("shop.other",)},
+        ),
     ],
 )
 def test_a_metric(text: str, expected: dict[str, object]) -> None:

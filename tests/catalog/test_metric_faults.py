@@ -244,6 +244,33 @@ def faults(text: str) -> str:
             id="a condition on nothing",
         ),
         pytest.param(
+            "instrument: counter, event: shop.order, tags: [schema], ended_by: shop.sale.stop",
+            "shop.yaml:25:85: 'ended_by' on a counter in metrics.shop.m.ended_by; remove it; only "
+            "a last_value has it",
+            id="a counter that ends",
+        ),
+        pytest.param(
+            "instrument: last_value, event: shop.order, measurement: amount, tags: [schema], "
+            "ended_by: shop.order",
+            "shop.yaml:25:109: event 'shop.order' both tells the value and ends it in "
+            "metrics.shop.m.ended_by; name another event",
+            id="a series that its own event ends",
+        ),
+        pytest.param(
+            "instrument: last_value, event: shop.order, measurement: amount, tags: [schema], "
+            "ended_by: shop.other",
+            "shop.yaml:25:109: event 'shop.other' says of no tag which series it ends in "
+            "metrics.shop.m.ended_by; let it carry one of schema",
+            id="a series ended by an event without its tags",
+        ),
+        pytest.param(
+            "instrument: last_value, event: shop.order, measurement: amount, "
+            "ended_by: shop.sale.stop",
+            "shop.yaml:25:93: event 'shop.sale.stop' says of no tag which series it ends in "
+            "metrics.shop.m.ended_by; add tags",
+            id="a series without tags that ends",
+        ),
+        pytest.param(
             "instrument: counter, event: shop.order, cardinality_limit: 0",
             "shop.yaml:25:69: expected a whole number from 1 to 1000000, found the number 0 "
             "in metrics.shop.m.cardinality_limit; write a whole number from 1 to 1000000",

@@ -659,6 +659,93 @@ def test_numbers_come_with_an_exemplar_each_until_it_was_told(telemetry: Telemet
         assert exemplars(ORDERS) == [(1, 1, 2)]
 
 
+GONE = "shop.closed"
+
+
+def level(**options: Any) -> Definition:
+    tags = {"event": EVENT, "measurement": "count", "tags": ["country", "floor", "open"]}
+    return metrics.last_value("shop.level", **{**tags, "ended_by": GONE, **options})
+
+
+def levels(aggregate: Aggregate, name: str = "shop.level") -> list[Mapping[str, Any]]:
+    return [dict(each.attributes) for each in points(aggregate).get(name, ())]
+
+
+def test_an_event_ends_the_series_that_have_its_tags(telemetry: Telemetry, keep: Keep) -> None:
+    aggregate = keep(level())
+    for country, floor in (("de", 1), ("de", 2), ("at", 1)):
+        telemetry.execute(EVENT, {"count": 3}, {"country": country, "floor": floor})
+
+    telemetry.execute(GONE, {}, {"country": "de", "floor": 2, "other": "at"})
+    assert levels(aggregate) == [
+        {"country": "de", "floor": 1},
+        {"country": "at", "floor": 1},
+    ]
+    telemetry.execute(GONE, {}, {"country": "de", "floor": None})
+    assert levels(aggregate) == [{"country": "at", "floor": 1}]
+    assert aggregate.series == 1
+
+    telemetry.execute(EVENT, {"count": 4}, {"country": "de", "floor": 1})
+    assert [each.value for each in points(aggregate)["shop.level"]] == [3, 4]
+
+
+def test_an_event_without_the_tags_ends_nothing(telemetry: Telemetry, keep: Keep) -> None:
+    aggregate = keep(level())
+    telemetry.execute(EVENT, {"count": 3}, {"country": "de"})
+
+    telemetry.execute(GONE, {}, {"town": "de"})
+    telemetry.execute(GONE, {}, {"country": "at"})
+    telemetry.execute(GONE, {}, {"country": object()})
+
+    assert levels(aggregate) == [{"country": "de"}]
+    assert aggregate.skipped == {("shop.level", "unfit_tag"): 1}
+
+
+def test_one_and_true_end_different_series(telemetry: Telemetry, keep: Keep) -> None:
+    aggregate = keep(level())
+    telemetry.execute(EVENT, {"count": 3}, {"open": 1})
+    telemetry.execute(EVENT, {"count": 3}, {"open": True})
+
+    telemetry.execute(GONE, {}, {"open": True})
+
+    assert levels(aggregate) == [{"open": 1}]
+
+
+def test_what_was_counted_beside_an_ended_value_stays(telemetry: Telemetry, keep: Keep) -> None:
+    tags = ["country", "floor", "open"]
+    aggregate = keep(level(), metrics.counter("shop.orders", event=EVENT, tags=tags))
+    telemetry.execute(EVENT, {"count": 3}, {"country": "de"})
+    telemetry.execute(EVENT, {"count": "odd"}, {"country": "de"})
+
+    telemetry.execute(GONE, {}, {"country": "de"})
+
+    assert levels(aggregate) == []
+    assert points(aggregate)["shop.orders"][0].value == 2
+    telemetry.execute(EVENT, {"count": 5}, {"country": "de"})
+    telemetry.execute(GONE, {}, {"country": "de"})
+    telemetry.execute(EVENT, {"count": 6}, {"country": "de"})
+    assert [each.value for each in points(aggregate)["shop.level"]] == [6]
+    assert points(aggregate)["shop.orders"][0].value == 4
+
+
+def test_an_event_may_end_one_metric_and_feed_another(telemetry: Telemetry, keep: Keep) -> None:
+    aggregate = keep(level(), metrics.counter("shop.closings", event=GONE))
+    telemetry.execute(EVENT, {"count": 3}, {"country": "de"})
+
+    telemetry.execute(GONE, {}, {"country": "de"})
+
+    assert levels(aggregate) == []
+    assert points(aggregate)["shop.closings"][0].value == 1
+
+
+def test_ending_never_raises(keep: Keep) -> None:
+    aggregate = keep(level())
+
+    aggregate.handlers[GONE](GONE, {}, 3, None)  # type: ignore[arg-type]  # no mapping
+
+    assert aggregate.skipped == {("shop.level", "failed"): 1}
+
+
 def test_clear_begins_at_zero(telemetry: Telemetry, keep: Keep) -> None:
     aggregate = keep(*ALL)
     place(telemetry)

@@ -60,6 +60,9 @@ metrics:
   shop.size:
     {brief: Size, instrument: sum, event: shop.sold, measurement: size, monotonic: false}
   shop.weight: {brief: Weight, instrument: last_value, event: shop.sold, measurement: weight}
+  shop.heaviest:
+    {brief: Heaviest, instrument: last_value, event: shop.sold, measurement: weight,
+     tags: [country, paid], ended_by: shop.stocktaking.stop}
   shop.sizes:
     {brief: Sizes, instrument: histogram, event: shop.sold, measurement: size,
      drop: {country: [de, at]}}
@@ -107,6 +110,7 @@ def test_a_definition_says_what_the_catalog_says(shop: Catalog) -> None:
     assert [tag.type for tag in io.tags] == ["number", "bool"]
     size, weight = definitions["shop.size"], definitions["shop.weight"]
     assert (size.monotonic, size.whole, size.double) == (False, True, False)
+    assert definitions["shop.heaviest"].ended_by == ("shop.stocktaking.stop",)
     assert (weight.monotonic, weight.whole, weight.double) == (False, False, True)
     sizes = definitions["shop.sizes"]
     assert (sizes.keep, sizes.inverted) == ((Test("country", ("de", "at")),), True)

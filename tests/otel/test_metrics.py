@@ -183,6 +183,28 @@ def test_deltas_never_fall_below_zero_over_a_detachment(telemetry: Telemetry) ->
     assert said == [2, 0, 2, 0, 2, 0]
 
 
+def test_a_series_that_has_ended_is_observed_no_more(telemetry: Telemetry) -> None:
+    reader = InMemoryMetricReader()
+    level = metrics.last_value(
+        "shop.level", event=EVENT, measurement="count", tags=["country"], ended_by="shop.closed"
+    )
+    bridge = MeterBridge([level], MeterProvider([reader]), telemetry)
+    bridge.attach()
+    for country in ("de", "at"):
+        telemetry.execute(EVENT, {"count": 3}, {"country": country})
+
+    def countries() -> list[object]:
+        data = reader.get_metrics_data()
+        assert data is not None
+        [metric] = data.resource_metrics[0].scope_metrics[0].metrics
+        return [dict(point.attributes or {})["country"] for point in metric.data.data_points]
+
+    assert countries() == ["de", "at"]
+    telemetry.execute("shop.closed", {}, {"country": "de"})
+    assert countries() == ["at"]
+    bridge.detach()
+
+
 def test_what_detached_bridges_leave_is_bounded(telemetry: Telemetry) -> None:
     few = metrics.counter("shop.orders", event=EVENT, tags=["id"], cardinality_limit=2)
     given, reader = provider()

@@ -366,6 +366,8 @@ def _diff_metric(path: str, old: MetricSpec, new: MetricSpec) -> Iterator[Change
     if old.cardinality_limit != new.cardinality_limit:
         reason = f"at most {new.cardinality_limit} series, {old.cardinality_limit} before"
         yield Change("patch", path, reason)
+    if old.ended_by != new.ended_by:
+        yield Change("additive", path, "other events end its series")
     yield from _diff_alert(f"{path}.alert", old.alert, new.alert)
 
 

@@ -236,6 +236,11 @@ _METRIC = Record(
             "Most combinations of tags kept apart",
             default="2000",
         ),
+        Key(
+            "ended_by",
+            Either(EVENT_NAME, ListOf(EVENT_NAME, least=1)),
+            "Last values: the events that end the series whose tags have the values they carry",
+        ),
         Key("alert", _ALERT, "When it asks for a person"),
         _INHERITED_STABILITY,
         _ENTRY_NOTE,

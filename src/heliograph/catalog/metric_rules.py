@@ -70,7 +70,7 @@ class _Metric:
         self.carried = carried
         self.entry = entry
         self.instrument = entry.get("instrument")
-        self.events = self._events()
+        self.events = self._events("event")
 
     def read(self, name: str, where: Where) -> MetricSpec:
         """The metric; worthless if there are faults."""
@@ -98,6 +98,7 @@ class _Metric:
             keep=self._conditions("keep"),
             drop=self._conditions("drop"),
             cardinality_limit=entry.get("cardinality_limit", 2000),
+            ended_by=self._ended_by(),
             alert=self._alert(),
             stability=reading.stability(entry),
             deprecated=reading.deprecation(entry),
@@ -106,17 +107,21 @@ class _Metric:
         )
 
     def _check_instrument(self) -> None:
-        for key, instrument in (("buckets", "histogram"), ("monotonic", "sum")):
+        for key, instrument in (
+            ("buckets", "histogram"),
+            ("monotonic", "sum"),
+            ("ended_by", "last_value"),  # what was counted stays true
+        ):
             if key in self.entry and self.instrument not in (instrument, None):
                 message = f"{key!r} on a {self.instrument}"
                 mend = f"remove it; only a {instrument} has it"
                 self.faults.add(message, self.entry.where_of(key), mend)
 
-    def _events(self) -> tuple[EventSpec, ...]:
+    def _events(self, key: str) -> tuple[EventSpec, ...]:
         """The events that are sound; unknown ones are faults, faulty ones have theirs already."""
-        given = self.entry.get("event", ())
+        given = self.entry.get(key, ())
         if isinstance(given, str):
-            named = [(given, self.entry.where_of("event"))]
+            named = [(given, self.entry.where_of(key))]
         else:
             named = [(cell.value, list_of(cell)) for cell in given]
         events: dict[str, EventSpec] = {}
@@ -140,6 +145,20 @@ class _Metric:
             return f"say which of {listing(stages)}"
         present = [known for known, event in self.known.items() if not (event and event.alias_of)]
         return did_you_mean(name, present, "name an event of this catalog")
+
+    def _ended_by(self) -> tuple[str, ...]:
+        tags = {cell.value for cell in self.entry.items("tags")}
+        where = self.entry.where_of("ended_by")
+        events = self._events("ended_by")
+        for event in events:
+            if event in self.events:
+                message = f"event {shorten(event.name)!r} both tells the value and ends it"
+                self.faults.add(message, where, "name another event")
+            elif not tags & self.carried[event.name].metadata.keys():
+                message = f"event {shorten(event.name)!r} says of no tag which series it ends"
+                mend = f"let it carry one of {listing(tags)}" if tags else "add tags"
+                self.faults.add(message, where, mend)
+        return tuple(event.name for event in events)
 
     def _measurement(self) -> FieldSpec | None:
         entry = self.entry

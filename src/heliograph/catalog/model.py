@@ -222,6 +222,8 @@ class MetricSpec:
     keep: tuple[Condition, ...] = ()
     drop: tuple[Condition, ...] = ()
     cardinality_limit: int = 2000
+    ended_by: tuple[str, ...] = ()
+    """For a last value: the events that end the series whose tags have the values they carry."""
     alert: Alert | None = None
     stability: Stability = "development"
     deprecated: Deprecation | None = None

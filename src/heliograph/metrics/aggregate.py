@@ -105,9 +105,10 @@ class Aggregate:
         self._places: dict[Definition, tuple[Table, Kept]] = {
             each.definition: (table, each) for table in self._tables for each in table.kept
         }
-        self.handlers = {
-            event: observer(event, tables) for event, tables in self._by_event().items()
-        }
+        handlers = {event: observer(event, tables) for event, tables in self._by_event().items()}
+        for event, endings in self._endings().items():
+            handlers[event] = _ender(endings, handlers.get(event))
+        self.handlers = handlers
         with _changing:
             _living.add(self)
 
@@ -128,6 +129,13 @@ class Aggregate:
         for table in self._tables:
             for event in table.definition.events:
                 found.setdefault(event, []).append(table)
+        return found
+
+    def _endings(self) -> Mapping[str, Sequence[tuple[Table, Kept]]]:
+        found: dict[str, list[tuple[Table, Kept]]] = {}
+        for definition, place in self._places.items():
+            for event in definition.ended_by:
+                found.setdefault(event, []).append(place)
         return found
 
     def __repr__(self) -> str:
@@ -255,6 +263,20 @@ class Aggregate:
         if self._restart_in_child:
             self.clear()
             self._skipped.clear()
+
+
+def _ender(endings: Sequence[tuple[Table, Kept]], then: Handler | None) -> Handler:
+    """The handler of an event that ends series, and may also feed others."""
+
+    def end(
+        event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: Any
+    ) -> None:
+        for table, kept in endings:
+            table.end(kept, metadata)
+        if then is not None:
+            then(event, measurements, metadata, config)
+
+    return end
 
 
 def _preferred(temporality: Temporalities) -> Mapping[OtelInstrument, Temporality]:

@@ -98,6 +98,7 @@ class _Writer:
         self.names: dict[str, Any] = {}
         self.reads: list[str] = []
         self.checks: list[str] = []
+        self.seen: dict[str, str] = {}
         self.before: list[str] = []
         self.inside: list[str] = []
         self.after: list[str] = []
@@ -118,6 +119,8 @@ class _Writer:
                 "random": random,  # noqa: S311 - a sample
             }
             self._measurements()
+            if self.seen:
+                self.names["nothing"] = object()
             for number, table in enumerate(self.plain):
                 self._table(number, table)
 
@@ -130,7 +133,7 @@ class _Writer:
             careful = "return careful(event, measurements, metadata)"
             steps = [*self.reads]
             for check in self.checks:
-                steps += [f"if not ({check}):", f"    {careful}"]
+                steps += self._checked(check, careful)
             if self.sampled:
                 steps += ["span = exemplar()"]
                 if self._shelved():
@@ -138,9 +141,23 @@ class _Writer:
             if steps:
                 body += ["try:", *_indented(steps), "except Exception:", f"    {careful}"]
             body += [*self.before, "with lock:", *_indented(self.inside), *self.after]
+        seen = [f"seen_{value}" for value in self.seen.values()]
+        if seen:
+            body = [f"nonlocal {', '.join(seen)}", *body]
         function = ["def observe(event, measurements, metadata, config):", *_indented(body)]
+        function = [*(f"{name} = nothing" for name in seen), *function]
         make = [f"def make({', '.join(sorted(self.names))}):", *_indented(function)]
         return "\n".join([*make, "    return observe", ""])
+
+    def _checked(self, check: str, careful: str) -> list[str]:
+        lines = [f"if not ({check}):", f"    {careful}"]
+        value = self.seen.get(check)
+        if value is None:
+            return lines
+        return [
+            f"if {value} is not seen_{value}:",
+            *_indented([*lines, f"seen_{value} = {value}"]),
+        ]
 
     # -- What is read -----------------------------------------------------------------------------
 
@@ -157,12 +174,24 @@ class _Writer:
             nonnegative = any(user.nonnegative for user in users)
             whole = f"{value}.__class__ is int and {_within(value, nonnegative)}"
             if all(user.definition.whole for user in users):
-                self.checks.append(whole)
+                self._check(value, whole, users)
                 continue
             limit = min(user.limit for user in users)
             low = f"{value} >= 0" if nonnegative else f"{value} > {-limit!r}"
             floating = f"{value}.__class__ is float and {low} and {value} < {limit!r}"
-            self.checks.append(f"{whole} or {floating}")
+            self._check(value, f"{whole} or {floating}", users)
+
+    def _check(self, value: str, check: str, users: Sequence[Kept]) -> None:
+        """Check a measurement, unless it is the very object that was checked last.
+
+        What is counted or added up is often the same small number as before; what has a
+        distribution is not.
+        """
+        if any(user.definition.instrument in _DISTRIBUTED for user in users):
+            self.checks.append(check)
+            return
+        self.seen[check] = value
+        self.checks.append(check)
 
     def _value(self, each: Kept) -> str:
         if each.definition.instrument == "counter":
@@ -300,6 +329,7 @@ _FITS: Final = {
 }
 
 
+_DISTRIBUTED: Final = frozenset({"histogram", "summary"})
 _SMALL: Final = 2**30 - 1  # the greatest integer of one digit, as CPython has them
 
 

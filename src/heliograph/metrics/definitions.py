@@ -127,6 +127,8 @@ class Definition:
     monotonic: bool = True
     """Whether it can only grow; for a sum it is the definition's choice."""
     cardinality_limit: int = CARDINALITY_LIMIT
+    ended_by: tuple[str, ...] = ()
+    """For a last value: events that end the series whose tags have the values that they carry."""
     scope: Scope = NO_SCOPE
 
     @property

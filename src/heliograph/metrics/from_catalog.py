@@ -67,6 +67,7 @@ def _definition(metric: MetricSpec, document: Document) -> Definition:
         exponential=metric.exponential,
         monotonic=metric.monotonic and metric.instrument != "last_value",
         cardinality_limit=metric.cardinality_limit,
+        ended_by=metric.ended_by,
         scope=Scope(document.name, document.version, document.schema_url),
     )
 

@@ -136,15 +136,34 @@ def last_value(
     keep: Chosen | None = None,
     drop: Chosen | None = None,
     cardinality_limit: int = CARDINALITY_LIMIT,
+    ended_by: str | Iterable[str] | None = None,
     description: str = "",
 ) -> Definition:
-    """The latest value of a measurement; the arguments are those of `sum`.
+    """The latest value of a measurement; the arguments are those of `sum`, and one more.
+
+    Args:
+        name: As for `sum`.
+        event: As for `sum`.
+        measurement: As for `sum`.
+        unit: As for `sum`.
+        measurement_unit: As for `sum`.
+        tags: As for `sum`.
+        tag_values: As for `sum`.
+        keep: As for `sum`.
+        drop: As for `sum`.
+        cardinality_limit: As for `sum`.
+        ended_by: Events that end series, lest a value be reported for ever of what is gone: those
+            whose tags have the values that the event carries under the same keys. An event that
+            carries none of the tags ends nothing. A series that has ended begins anew with the
+            next value.
+        description: As for `sum`.
 
     Raises:
         DefinitionError: It is wrong in any way.
     """
     making = Making(name, "last_value", event)
     return making.definition(
+        ended_by=making.ended_by(ended_by, tags, tag_values),
         measurement=making.measurement(measurement),
         description=making.text(description, "description"),
         monotonic=False,

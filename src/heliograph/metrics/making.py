@@ -76,6 +76,9 @@ class Making:
             if not default:
                 self.fail("no event", "add event=..., or let the name begin with the event's")
             given = default
+        return self._names_of(given)
+
+    def _names_of(self, given: str | Iterable[str]) -> tuple[str, ...]:
         try:
             events = (given,) if isinstance(given, str) else tuple(given)
             for event in events:
@@ -86,6 +89,22 @@ class Making:
             self.fail("no event", "name at least one")
         if len(set(events)) < len(events):
             self.fail("an event stands twice", "name each once")
+        return events
+
+    def ended_by(
+        self, given: str | Iterable[str] | None, tags: Any, tag_values: Tagging | None
+    ) -> tuple[str, ...]:
+        """The events that end series."""
+        if given is None:
+            return ()
+        if callable(tags) or tag_values is not None:
+            self.fail("ended_by beside a function for tags", "name the tags")
+        if not tags:
+            self.fail("ended_by without tags", "name tags that say which series ends")
+        events = self._names_of(given)
+        for event in events:
+            if event in self.events:
+                self.fail(f"{event} both tells the value and ends it", "name another event")
         return events
 
     def measurement(self, given: Any) -> str | Measure | None:

@@ -20,6 +20,7 @@ from heliograph.metrics.instruments import (
     EXEMPLARS,
     FAILED,
     OWN,
+    SEEN,
     START,
     TAGS,
     UNFIT_TAG,
@@ -107,7 +108,7 @@ class Table:
         self.tags: tuple[Tag, ...] = (
             (*definition.tags, _ERROR_TAG) if definition.errors else definition.tags
         )
-        self.rows: dict[object, Row] = {}
+        self.rows: dict[tuple[Any, ...], Row] = {}
         self.overflow: Row | None = None
         self.since: int | None = None
         """When its deltas were last collected."""
@@ -168,6 +169,33 @@ class Table:
         if held is None:
             held = row[EXEMPLARS] = [0, None, *({} for each in self.kept if each.shelved), None]
         return held
+
+    # -- Ending -----------------------------------------------------------------------------------
+
+    def end(self, kept: Kept, metadata: Mapping[str, Any]) -> None:
+        """End the series of a last value whose tags have the values given. Never raises."""
+        try:
+            tags = [tag for tag in self.definition.tags if metadata.get(tag.key) is not None]
+            values, unfit = _fitted(tags, metadata)
+        except Exception:  # noqa: BLE001 - a mapping that is none, or a value of odd methods
+            self.skip(kept.definition.name, FAILED)
+            return
+        if unfit:
+            self.skip(kept.definition.name, UNFIT_TAG)
+        if unfit or not tags:
+            return
+        places = [self.definition.tags.index(tag) for tag in tags]
+        wanted = list(zip(places, key_of(tags, values), strict=True))
+        with self.lock:
+            ended = [key for key in self.rows if all(key[place] == part for place, part in wanted)]
+            for key in ended:
+                row = self.rows[key]
+                # Others of its row may have numbers that stay.
+                if row[APART] is None:
+                    row[APART] = {}
+                row[APART][kept.position] = -row[SEEN]
+                if not any(each.seen(row) for each in self.kept):
+                    del self.rows[key]
 
     # -- Observing with care ----------------------------------------------------------------------
 

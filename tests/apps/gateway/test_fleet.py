@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import queue
 import signal
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -253,3 +254,32 @@ def test_values_have_the_tags_of_their_device_and_settings_may_come_from_variabl
         assert resource["service.name"] == "of-variables"
         assert resource["service.instance.id"] == NAMES[0]
         assert process.end() == 0
+
+
+def test_the_gauges_of_a_device_end_where_it_is_given_up(tmp_path: Path) -> None:
+    latest: dict[str, set[str]] = {}
+    arrived = threading.Condition()
+
+    def take(batch: Batch) -> None:
+        for metric in batch.metrics:
+            if metric.name == "gateway.device.value":
+                names = {str(each.attributes["gateway.device.name"]) for each in metric.points}
+                with arrived:
+                    latest[str(metric.source.resource["service.instance.id"])] = names
+                    arrived.notify_all()
+
+    with Receiver(take) as receiver:
+        otlp = {"endpoint": f"http://{receiver.http}", "metric_interval": 0.2}
+        with Fleet(tmp_path, otlp=otlp) as fleet:
+            names = NAMES[:2]
+            document = fleet.document(names[0])
+            document["cluster"]["patience"] = 0.1
+            fleet.begin(names[0], document)
+            with arrived:
+                assert arrived.wait_for(lambda: latest.get(names[0]) == set(fleet.plant), 30)
+
+            fleet.start(names[1])
+
+            shares = {name: {d for d in fleet.plant if owner(d, names) == name} for name in names}
+            with arrived:
+                assert arrived.wait_for(lambda: latest == shares, 30), (latest, shares)

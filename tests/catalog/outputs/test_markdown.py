@@ -128,6 +128,7 @@ def test_a_page_says(shop: Document, line: str) -> None:
         "| Buckets | 0.1, 1 |",
         "| Buckets | exponential, base 2 |",
         "| Series | at most 10 |",
+        "| Series end by | [`all.everything`](#event-all.everything) |",
         "| Attributes | `server.address`, `error.type` |",
         "| Alert | warning: rate a second over 5m above 0.5 for 5m |",
         "| Alert | info: rate a second over 1h30m below 1 for 0s |",

@@ -225,6 +225,7 @@ def test_what_the_format_has_no_place_for_is_annotated(everything: Document) -> 
         "cardinality_limit": 2000,
     }
     assert metrics["all.rest.duration"]["annotations"]["heliograph"]["buckets"] == "exponential"
+    assert metrics["all.last"]["annotations"]["heliograph"]["ended_by"] == ["all.everything"]
     assert metrics["all.kept"]["annotations"]["heliograph"]["keep"] == {
         "class": ["a", "b"],
         "one_of_very_many_words": ["gamma_ray"],

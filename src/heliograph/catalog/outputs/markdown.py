@@ -159,6 +159,8 @@ def _metric(metric: MetricSpec, document: Document) -> Iterator[str]:
     elif metric.buckets:
         rows.append(("Buckets", ", ".join(f"{bound:g}" for bound in metric.buckets)))
     rows.append(("Series", f"at most {metric.cardinality_limit}"))
+    if metric.ended_by:
+        rows.append(("Series end by", ", ".join(_link(name, document) for name in metric.ended_by)))
     if metric.alert is not None:
         rows.append(("Alert", _alert(metric, metric.alert)))
     rows.append(("Stability", metric.stability.replace("_", " ")))

@@ -163,6 +163,8 @@ class _Registry:
         if metric.drop:
             notes["drop"] = _conditions(metric.drop)
         notes["cardinality_limit"] = metric.cardinality_limit
+        if metric.ended_by:
+            notes["ended_by"] = list(metric.ended_by)
         return {
             "name": metric.name,
             "instrument": otel_instrument(metric),
