@@ -41,6 +41,7 @@ PAGES = (
     "docs/how-to/poll-measurements.md",
     "docs/how-to/poll-modbus-devices.md",
     "docs/how-to/read-and-write-by-name.md",
+    "docs/how-to/scale-out.md",
     "docs/how-to/see-it-without-a-collector.md",
     "docs/how-to/send-and-acknowledge-messages.md",
     "docs/how-to/simulate-a-modbus-device.md",

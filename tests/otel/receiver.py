@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -88,36 +89,22 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Rotel:
-    """The collector: takes OTLP at two ports, and sends what it took to the far side."""
+class Agent:
+    """A collector: takes OTLP at two ports, and does with it what variables say."""
 
     BINARY = Path(rotel.__file__).with_name("rotel-agent")
 
-    def __init__(self, far_side: str, protocol: str, folder: Path) -> None:
-        """Start it; `protocol` is how it sends on: http or grpc."""
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        """Start it; what it says is in `log`, in that folder."""
+        self.log = folder / "rotel.log"
         self._ports = {"http/protobuf": free_port(), "grpc": free_port()}
-        self._command = [
-            str(self.BINARY),
-            "start",
-            "--otlp-http-endpoint",
-            f"127.0.0.1:{self._ports['http/protobuf']}",
-            "--otlp-grpc-endpoint",
-            f"127.0.0.1:{self._ports['grpc']}",
-            "--exporter",
-            "otlp",
-            "--otlp-exporter-endpoint",
-            far_side,
-            "--otlp-exporter-protocol",
-            protocol,
-            "--batch-timeout",
-            "20ms",
-            "--otlp-exporter-retry-initial-backoff",
-            "50ms",
-            "--pid-file",
-            str(folder / "rotel.pid"),
-            "--log-file",
-            str(folder / "rotel.log"),
-        ]
+        self._environment = {
+            **os.environ,
+            **variables,
+            "ROTEL_OTLP_HTTP_ENDPOINT": f"127.0.0.1:{self._ports['http/protobuf']}",
+            "ROTEL_OTLP_GRPC_ENDPOINT": f"127.0.0.1:{self._ports['grpc']}",
+            "ROTEL_PID_FILE": str(folder / "rotel.pid"),
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -128,9 +115,10 @@ class Rotel:
     def start(self) -> None:
         """Start it, and wait until it listens at both ports."""
         assert self._process is None
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.BINARY, "start"], env=self._environment, stdout=log, stderr=log
+            )
         # It says nowhere that it listens; connecting is the only way to know.
         retry = threading.Event()
         for port in self._ports.values():
@@ -162,3 +150,18 @@ class Rotel:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+class Rotel(Agent):
+    """The collector that sends what it took to the far side."""
+
+    def __init__(self, far_side: str, protocol: str, folder: Path) -> None:
+        """Start it; `protocol` is how it sends on: http or grpc."""
+        variables = {
+            "ROTEL_EXPORTER": "otlp",
+            "ROTEL_OTLP_EXPORTER_ENDPOINT": far_side,
+            "ROTEL_OTLP_EXPORTER_PROTOCOL": protocol,
+            "ROTEL_BATCH_TIMEOUT": "20ms",
+            "ROTEL_OTLP_EXPORTER_RETRY_INITIAL_BACKOFF": "50ms",
+        }
+        super().__init__(folder, variables)
