@@ -25,6 +25,7 @@ FULLY_COVERED := \
     src/heliograph/partisan/protocol/overlay/** \
     $(foreach part,experiments graphs network plots report scale scenario schedules,\
         src/heliograph/partisan/simulator/$(part).py) \
+    $(foreach part,pace parsing sources,src/heliograph/partisan/discovery/$(part).py) \
     src/heliograph/partisan/wire/**
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.

@@ -1343,3 +1343,228 @@ Metadata: node; peer, perhaps; target.
 
 Executed around `Inbox.processing`.
 """
+
+
+class DiscoveryAttemptStartMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.attempt.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryAttemptStartMetadata(TypedDict):
+    """Metadata of `partisan.discovery.attempt.start`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryAttemptStopMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.attempt.stop`."""
+
+    found: int
+    """Addresses the source has (`{address}`)."""
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryAttemptStopMetadata(TypedDict):
+    """Metadata of `partisan.discovery.attempt.stop`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    result: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(exception)`."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryAttemptExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.attempt.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryAttemptExceptionMetadata(TypedDict):
+    """Metadata of `partisan.discovery.attempt.exception`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryAttemptHandle(Protocol):
+    """What type checkers see of `DISCOVERY_ATTEMPT`."""
+
+    prefix: str
+    start: Event[DiscoveryAttemptStartMeasurements, DiscoveryAttemptStartMetadata]
+    stop: Event[DiscoveryAttemptStopMeasurements, DiscoveryAttemptStopMetadata]
+    exception: Event[DiscoveryAttemptExceptionMeasurements, DiscoveryAttemptExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        source: str,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[DiscoveryAttemptStopMeasurements, DiscoveryAttemptStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[DiscoveryAttemptStopMeasurements, DiscoveryAttemptStopMetadata]: ...
+
+
+DISCOVERY_ATTEMPT: Final = cast("DiscoveryAttemptHandle", Span("partisan.discovery.attempt"))
+"""A source is asked where nodes are.
+
+Metadata: node; source.
+
+To fill, measurements: found ({address}).
+
+To fill, metadata: result.
+
+Not of the original.
+"""
+
+
+class DiscoveryContactStartMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.contact.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryContactStartMetadata(TypedDict):
+    """Metadata of `partisan.discovery.contact.start`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    peer_addr: str
+    """Address of the other end."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryContactStopMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.contact.stop`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryContactStopMetadata(TypedDict):
+    """Metadata of `partisan.discovery.contact.stop`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    peer_addr: str
+    """Address of the other end."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    joined: bool
+    """Whether it was joined; not if it is a member or this very node."""
+    result: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(exception)`."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryContactExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.discovery.contact.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class DiscoveryContactExceptionMetadata(TypedDict):
+    """Metadata of `partisan.discovery.contact.exception`."""
+
+    node: str
+    """Name of the local node."""
+    source: str
+    """Where nodes were looked for, as on a command line."""
+    peer_addr: str
+    """Address of the other end."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class DiscoveryContactHandle(Protocol):
+    """What type checkers see of `DISCOVERY_CONTACT`."""
+
+    prefix: str
+    start: Event[DiscoveryContactStartMeasurements, DiscoveryContactStartMetadata]
+    stop: Event[DiscoveryContactStopMeasurements, DiscoveryContactStopMetadata]
+    exception: Event[DiscoveryContactExceptionMeasurements, DiscoveryContactExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        source: str,
+        peer_addr: str,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[DiscoveryContactStopMeasurements, DiscoveryContactStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[DiscoveryContactStopMeasurements, DiscoveryContactStopMetadata]: ...
+
+
+DISCOVERY_CONTACT: Final = cast("DiscoveryContactHandle", Span("partisan.discovery.contact"))
+"""Whoever listens at an address that was found is asked for its name, and joined if it is unknown.
+
+Metadata: node; source; peer_addr.
+
+To fill, metadata: peer, perhaps; joined; result.
+
+Not of the original; not executed for addresses of members.
+"""

@@ -14,6 +14,8 @@ import anyio
 
 from heliograph.partisan.addresses import check_node_name, parse_address, resolve
 from heliograph.partisan.channels import check_channels
+from heliograph.partisan.discovery.discovering import Discoverer
+from heliograph.partisan.discovery.pace import DiscoveryConfig
 from heliograph.partisan.driver import Driver
 from heliograph.partisan.errors import JoinError, NodeClosedError, UnknownNodeError
 from heliograph.partisan.gauges import Gauges
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from heliograph.partisan.channels import Channel
+    from heliograph.partisan.discovery import Source
     from heliograph.partisan.inbox import Inbox, Overflow
     from heliograph.partisan.members import Connection, Member
     from heliograph.partisan.processes import Monitor
@@ -87,6 +90,9 @@ class Node:
         limits: Bounds of everything.
         protocol: Pace of the protocol.
         state: File that keeps the membership over restarts; None keeps nothing.
+        discovery: Where it looks for nodes to join, as long as it runs; see
+            `heliograph.partisan.discovery`.
+        discovery_config: How often it does.
         trace: Whether messages to nodes of our kind carry trace context, by the core's propagator.
         as_original: Whether peers of our kind are treated as Erlang nodes: each message is
             acknowledged by itself, and may come twice. For comparison and for tests.
@@ -115,6 +121,8 @@ class Node:
         limits: Limits | None = None,
         protocol: ProtocolConfig | None = None,
         state: Path | str | None = None,
+        discovery: Iterable[Source] = (),
+        discovery_config: DiscoveryConfig | None = None,
         trace: bool = False,
         as_original: bool = False,
         busy_poll: float = _BUSY_POLL,
@@ -151,6 +159,9 @@ class Node:
             relayed=self._messaging.relayed,
             told=self._told,
         )
+        self._discoverer = Discoverer(
+            self, discovery, discovery_config or DiscoveryConfig(), self._driver.random
+        )
         self._trace = trace
         self._progress: Waiter | None = None
         self._entered = False
@@ -183,6 +194,7 @@ class Node:
             messaging.routes = self._routes
             messaging.loop = loop
             self._core.remote.processes.update(messaging.inboxes)
+            self._tasks.start_soon(self._discoverer.run, self._driver.dialling_context)
         except BaseException as failure:
             await self._end(failure)
             raise
@@ -193,6 +205,7 @@ class Node:
 
     async def _end(self, failure: BaseException | None) -> None:
         try:
+            self._discoverer.stop()
             await self._driver.stop()
             self._watchers.close()
             if hasattr(self, "_routes"):

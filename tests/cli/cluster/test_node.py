@@ -115,6 +115,19 @@ def test_two_nodes_join_talk_and_leave() -> None:
         assert one.process.wait(10) == 0
 
 
+def test_a_node_finds_another_and_says_what_is_no_source() -> None:
+    with (
+        node("py1") as one,
+        node("py2", "--discover", f"list:127.0.0.1:1,{one.address}") as two,
+    ):
+        two.until("change", change="up", node="py1@127.0.0.1")
+        one.until("change", change="up", node="py2@127.0.0.1")
+    with command("--name", "a@127.0.0.1", "--discover", "mdns:here") as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "source 'mdns:here' is none of list:HOST:PORT" in said
+
+
 def test_what_it_prints_for_reading() -> None:
     with command("--name", "py1@127.0.0.1") as process:
         assert process.stderr is not None

@@ -15,6 +15,7 @@ import sniffio
 from heliograph import Error, Ok, Propagator
 from heliograph.catalog import load
 from heliograph.partisan import Channel, Node
+from heliograph.partisan.discovery import ListSource
 from heliograph.partisan.events import SOCKET_RECV, SOCKET_SEND, SOCKET_TAG_MSG
 from heliograph.partisan.telling import Teller
 from heliograph.poller import Poller
@@ -33,6 +34,9 @@ ELSEWHERE = {
     # Only executed if something fails in the sending or the receiving application.
     "partisan.message.send.exception",
     "partisan.message.process.exception",
+    # Only executed if the node is left meanwhile.
+    "partisan.discovery.attempt.exception",
+    "partisan.discovery.contact.exception",
     # Other names of what is executed.
     "partisan.connection.client.hearbeat",
     "partisan.connection.server.hearbeat",
@@ -74,10 +78,9 @@ def test_a_session_of_three_nodes_executes_all_of_them(run: Run, strict: Watch) 
             async with (
                 cluster("a", "b", trace=True) as (a, b),
                 # The third does not ping, so that those it has dialled ping it.
-                make("c", protocol=SLOW_PINGS) as c,
+                make("c", protocol=SLOW_PINGS, discovery=[ListSource(a.listen_addrs)]) as c,
                 polling(a, b, c),
             ):
-                await c.sync_join(a.name, a.listen_addrs[0])
                 await all_up([a, b, c])
                 inbox = b.register("sink")
                 await a.send(b.name, "sink", b"plain")

@@ -34,6 +34,7 @@ _EPILOG: Final = """\b
 Examples:
   heliograph cluster node --name py1@127.0.0.1 --listen 127.0.0.1:10201
   heliograph cluster node --name py2@127.0.0.1 --join py1@127.0.0.1=127.0.0.1:10201
+  heliograph cluster node --name py3@127.0.0.1 --discover dns:orders.example:10201
 """
 
 
@@ -56,6 +57,13 @@ Examples:
     help="A channel, with N connections to each peer.",
 )
 @click.option("--join", "joins", metavar="NAME=HOST:PORT", multiple=True, help="A node to join.")
+@click.option(
+    "--discover",
+    "sources",
+    metavar="SOURCE",
+    multiple=True,
+    help="Where to look for nodes, again and again: dns:HOST:PORT, srv:NAME, file:PATH, ...",
+)
 @click.option(
     "--inbox",
     "inboxes",
@@ -91,6 +99,7 @@ def node(ctx: click.Context, /, output: Output, **options: Any) -> None:
 
 def _made(ctx: click.Context, options: dict[str, Any]) -> Node:
     from heliograph.partisan import Channel, Node, Tls
+    from heliograph.partisan.discovery import parse_source
 
     tls = None
     if options["tls_certificate"] is not None:
@@ -109,9 +118,10 @@ def _made(ctx: click.Context, options: dict[str, Any]) -> Node:
             advertise=options["advertise"],
             channels=[Channel.parse(text) for text in options["channels"]],
             state=options["state"],
+            discovery=[parse_source(text) for text in options["sources"]],
             tls=tls,
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise click.UsageError(str(error), ctx) from error
 
 
