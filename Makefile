@@ -107,8 +107,8 @@ generated-check: $(DEV) ## fail where a generated file differs from its catalog,
 docs: $(DEV) ## the site, in docs/_build/html; every reference resolves
 	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
 
-bench: $(DEV) $(VENV)/.rivals ## the ratio tables
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(DEV) $(VENV)/.rivals ## the ratio tables, and their page in docs/; ARGS="--only core" for some of them
+	$(BIN)/python -m benchmarks --results docs/benchmarks.json $(ARGS)
 
 simulate: $(DEV) ## the tables and plots of ten thousand nodes; ARGS="failures" for one of them
 	$(BIN)/python -m benchmarks.simulations $(ARGS)

@@ -11,10 +11,15 @@ import argparse
 import importlib
 import json
 import pkgutil
-from typing import TYPE_CHECKING, Protocol, cast
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import benchmarks
-from benchmarks.harness import Effort, machine, table
+from benchmarks.harness import Effort, conditions, machine, table
+from benchmarks.page import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +39,12 @@ class Part(Protocol):
 
 def parts() -> list[str]:
     """Find the packages that can be run from here; none is imported before it is wanted."""
-    return sorted(each.name for each in pkgutil.iter_modules(benchmarks.__path__) if each.ispkg)
+    found = []
+    for each in pkgutil.iter_modules(benchmarks.__path__):
+        source = Path(benchmarks.__path__[0], each.name, "__init__.py")
+        if each.ispkg and "\nTITLE = " in source.read_text("utf-8"):
+            found.append(each.name)
+    return sorted(found)
 
 
 def load(name: str) -> Part:
@@ -42,13 +52,33 @@ def load(name: str) -> Part:
     return cast("Part", importlib.import_module(f"benchmarks.{name}"))
 
 
+def measured(name: str, effort: Effort) -> tuple[dict[str, Any], list[Row]]:
+    """Measure a part; one that fails is told of, and the others are measured all the same."""
+    began = time.monotonic()
+    found: dict[str, Any] = {"title": name, "facts": {}}
+    rows: list[Row] = []
+    try:
+        part = load(name)
+        found |= {"title": part.TITLE, "facts": machine(*part.DISTRIBUTIONS)}
+        rows = list(part.rows(effort))
+    except Exception as error:
+        traceback.print_exc()
+        found["failure"] = f"{type(error).__name__}: {error}".splitlines()[0]
+    found |= {"rounds": effort.rounds, "seconds": time.monotonic() - began}
+    found["rows"] = [row.to_json() for row in rows]
+    return found, rows
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; 1 if `--check` is given and a bar is missed."""
+    """Measure and print; 1 if a part fails, or `--check` is given and a bar is missed."""
     known = parts()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=known, help="this part; may be repeated")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    parser.add_argument(
+        "--results", type=Path, help="of all parts: write this file, and the page of it beside it"
+    )
     parser.add_argument("--rounds", type=int, default=Effort.rounds, help="default: %(default)s")
     parser.add_argument(
         "--share",
@@ -62,25 +92,31 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
 
-    missed = False
-    report: dict[str, object] = {}
+    began = time.monotonic()
+    run = {**conditions(), "rounds": effort.rounds, "share": effort.share}
+    report: dict[str, dict[str, Any]] = {}
     for name in options.only or known:
-        part = load(name)
-        facts = machine(*part.DISTRIBUTIONS)
-        rows = list(part.rows(effort))
-        missed = missed or not all(row.met for row in rows)
-        if options.json:
-            report[name] = {
-                "title": part.TITLE,
-                "facts": facts,
-                "rounds": effort.rounds,
-                "rows": [row.to_json() for row in rows],
-            }
-        else:
-            print(table(part.TITLE, rows, facts), end="\n\n", flush=True)
+        report[name], rows = measured(name, effort)
+        if not options.json:
+            print(table(report[name]["title"], rows, report[name]["facts"]), end="\n\n", flush=True)
     if options.json:
         print(json.dumps(report, indent=2))
-    return 1 if options.check and missed else 0
+    if options.results is not None:
+        if options.only:
+            print(f"{options.results} is about all parts, so it is left as it was", file=sys.stderr)
+        else:
+            results = {"run": {**run, "seconds": time.monotonic() - began}, "parts": report}
+            write(options.results, results)
+    failed = any("failure" in each for each in report.values())
+    missed = any(not row["met"] for each in report.values() for row in each["rows"])
+    return 1 if failed or (options.check and missed) else 0
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    """Write what a run has found, and the page of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    path.with_suffix(".md").write_text(markdown(results), "utf-8")
 
 
 if __name__ == "__main__":

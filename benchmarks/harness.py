@@ -13,13 +13,27 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
 
-__all__ = ["Case", "Effort", "Rival", "Row", "Side", "machine", "measure", "table"]
+__all__ = [
+    "Case",
+    "Effort",
+    "Rival",
+    "Row",
+    "Side",
+    "amounts",
+    "conditions",
+    "machine",
+    "measure",
+    "table",
+]
 
 Side = Callable[[int], object]
 """Does what is measured so many times."""
@@ -140,10 +154,43 @@ def machine(*distributions: str) -> dict[str, str]:
     return facts
 
 
+def conditions() -> dict[str, object]:
+    """Say when and where this is, of which commit, and how busy the machine is already."""
+    return {
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "load": os.getloadavg()[0],
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _commit() -> str:
+    """The commit, with a mark if what is measured differs from it."""
+    git = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(
+            git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
 def table(title: str, rows: Iterable[Row], facts: Mapping[str, str]) -> str:
     """Lay the rows out for reading."""
     head = ("case", "ours", "rival", "theirs", "ratio", "bar", "verdict")
-    lines = [head, *(_cells(row) for row in rows)]
+    lines = [head, *(amounts(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = [title, ", ".join(f"{name} {value}" for name, value in facts.items()), ""]
     for line in lines:
@@ -156,7 +203,8 @@ def table(title: str, rows: Iterable[Row], facts: Mapping[str, str]) -> str:
     return "\n".join(text)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def amounts(row: Row) -> tuple[str, ...]:
+    """Lay one row out: case, ours, rival, theirs, ratio, bar and verdict."""
     verdict = "met" if row.met else "MISSED"
     if row.rival is None or row.theirs is None or row.ratio is None:
         ours, bar = _amount(row.ours, row.unit), _amount(row.bar, row.unit)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of the benchmarks, made of what a run has written: `python -m benchmarks.page JSON`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Row, amounts
+
+__all__ = ["markdown"]
+
+# With more processes than this for each processor that want to run, ratios mean little.
+BUSY = 0.25
+ALIGN = ("---", "---:", "---", "---:", "---:", "---:", "---")
+HEAD = ("case", "ours", "rival", "theirs", "ratio", "bar", "verdict")
+ABOUT = """\
+# Benchmarks
+
+<!-- Written by `make bench`, of benchmarks.json beside it. Never by hand. -->
+
+What heliograph costs, beside what one would otherwise write or use. A **ratio** is what ours takes
+over what the rival takes, in the same run and in turns, as the median of several rounds: 0.5 is
+half the time. The **bar** is what is promised of it; where there is no rival, it is on the amount.
+What exactly is measured, and what a rival does, is said beside the code, in `benchmarks/`.
+`make bench` makes this page anew.
+"""
+BUSY_WARNING = """\
+:::{warning}
+Other programs were busy on this machine, as its load average says. Figures scatter then: these show
+what is measured, and prove little.
+:::
+"""
+TRIAL_WARNING = """\
+:::{warning}
+Each round was cut short. This is a trial of the benchmarks themselves.
+:::
+"""
+
+Results = dict[str, Any]
+
+
+def markdown(results: Results) -> str:
+    """Tell everything that a run has found."""
+    run, parts = results["run"], results["parts"]
+    sections = [ABOUT, *_conditions(run), *_verdict(parts), *map(_part, parts.values())]
+    return "\n".join(sections)
+
+
+def _table(head: Sequence[str], align: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = (head, align, *lines)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def _conditions(run: Results) -> Iterator[str]:
+    minutes = f"{run['seconds'] / 60:.1f} minutes"
+    facts = [
+        ("on", f"{run['processor']}, {run['processors']} processors"),
+        ("under", run["kernel"]),
+        ("of", f"commit {run['commit']}"),
+        ("at", f"{run['began']}, for {minutes}, in {run['rounds']} rounds"),
+        ("load average before", f"{run['load']:.2f}"),
+    ]
+    yield _table(("measured", ""), ("---", "---"), facts)
+    if run["load"] > BUSY * run["processors"]:
+        yield BUSY_WARNING
+    if run["share"] != 1:
+        yield TRIAL_WARNING
+
+
+def _verdict(parts: Results) -> Iterator[str]:
+    rows = [(part["title"], row) for part in parts.values() for row in part["rows"]]
+    missed = [(title, *_cells(row)[:-1]) for title, row in rows if not row["met"]]
+    told = f"Bars met: {len(rows) - len(missed)} of {len(rows)}."
+    failed = [part["title"] for part in parts.values() if "failure" in part]
+    if failed:
+        told += f" Not measured: {', '.join(failed)}."
+    yield f"{told} These are missed:\n" if missed else f"{told}\n"
+    if missed:
+        yield _table(("part", *HEAD[:-1]), ("---", *ALIGN[:-1]), missed)
+
+
+def _part(part: Results) -> str:
+    title = f"## {part['title']}\n\n"
+    if failure := part.get("failure"):
+        return f"{title}It could not be measured: `{failure}`\n"
+    facts = [f"{name} {value}" for name, value in part["facts"].items() if name != "machine"]
+    about = f"{', '.join(facts)}; measured within {part['seconds']:.0f} s.\n\n"
+    return title + about + _table(HEAD, ALIGN, map(_cells, part["rows"]))
+
+
+def _cells(row: Results) -> tuple[str, ...]:
+    cells = amounts(Row(**{name: value for name, value in row.items() if name != "met"}))
+    return (*cells[:-1], "met" if row["met"] else "**missed**")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the page of a run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument("results", type=Path, help="what `python -m benchmarks --results` wrote")
+    options = parser.parse_args(arguments)
+    print(markdown(json.loads(options.results.read_text("utf-8"))), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
