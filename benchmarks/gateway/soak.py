@@ -504,6 +504,11 @@ def _free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def _interrupt(_number: int, _frame: object) -> None:
+    """Let a termination end it as an interrupt does, so that no process is left behind."""
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Soak, and say what it came to; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.soak", description=__doc__)
@@ -518,6 +523,7 @@ def main(arguments: list[str] | None = None) -> int:
         every=options.every,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
+    signal.signal(signal.SIGTERM, _interrupt)
     outcome = soak.run()
     text, kept = markdown(outcome, SPARED)
     print(text, end="")

@@ -29,6 +29,7 @@ _TOLD: Final = (
     "gateway.*",
     "gateway.reload.*",
     "gateway.peer.*",
+    "gateway.part.*",
     "gateway.alarm.*",
     "gateway.device.taken",
     "gateway.device.given_up",

@@ -27,7 +27,7 @@ input_registers:
 # Each of the three gateways has two of them.
 DEVICES = ("boiler", "chiller", "pump-north", "pump-south", "meter", "tank")
 PERIOD = 0.25
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def free_port() -> int:

@@ -151,6 +151,59 @@ Until both have the same file, a device that only one of them knows may be polle
 """
 
 
+class PartFailingMeasurements(TypedDict):
+    """Measurements of `gateway.part.failing`."""
+
+
+class PartFailingMetadata(TypedDict):
+    """Metadata of `gateway.part.failing`."""
+
+    gateway: str
+    """Name of the gateway that tells."""
+    part: Literal["health", "peer", "state"]
+    """Which part of the gateway."""
+    about: str
+    """The part's address, path or name."""
+    failure: BaseException
+    """What the part fails with."""
+
+
+PART_FAILING: Final = Event[PartFailingMeasurements, PartFailingMetadata]("gateway.part.failing")
+"""A part of the gateway does not work; the rest does, and it is tried again.
+
+Metadata: gateway; part; about; failure.
+"""
+
+
+class PartRecoveredMeasurements(TypedDict):
+    """Measurements of `gateway.part.recovered`."""
+
+    since_failing: int
+    """Time for which it did not work (`ns`)."""
+
+
+class PartRecoveredMetadata(TypedDict):
+    """Metadata of `gateway.part.recovered`."""
+
+    gateway: str
+    """Name of the gateway that tells."""
+    part: Literal["health", "peer", "state"]
+    """Which part of the gateway."""
+    about: str
+    """The part's address, path or name."""
+
+
+PART_RECOVERED: Final = Event[PartRecoveredMeasurements, PartRecoveredMetadata](
+    "gateway.part.recovered"
+)
+"""A part of the gateway works again.
+
+Measurements: since_failing (ns).
+
+Metadata: gateway; part; about.
+"""
+
+
 class DeviceTakenMeasurements(TypedDict):
     """Measurements of `gateway.device.taken`."""
 

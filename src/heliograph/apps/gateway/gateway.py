@@ -18,7 +18,9 @@ from heliograph.apps.gateway.peers import Peers, make_node
 from heliograph.apps.gateway.polls import Polls
 from heliograph.apps.gateway.scraping import Scraping
 from heliograph.apps.gateway.sharing import Sharing, owner
-from heliograph.catalog import ConfigError
+from heliograph.apps.gateway.troubles import Troubles
+from heliograph.catalog import ConfigError, Fault
+from heliograph.partisan import DecodeError, StateError
 from heliograph.poller import Poller
 from heliograph.process import add_process_measurements
 
@@ -34,6 +36,8 @@ Move = Literal["start", "share", "reload", "stop"]
 
 # Seconds between two measurements of the process and its node; our choice.
 _MEASURED: Final = 5.0
+# Seconds between two looks at its own parts; our choice.
+_LOOKED: Final = 1.0
 
 _log: Final = logging.getLogger("heliograph.gateway")
 
@@ -58,6 +62,7 @@ class Gateway:
         self.name = config.name
         self.exported: FlushResult | None = None
         settle = config.cluster.settle if config.cluster is not None else 0.0
+        self._troubles = Troubles(self.name)
         self._sharing = Sharing(self.name, round(settle * 1e9))
         self._alarms = Alarms()
         self._polls = Polls(self.name, self._valued)
@@ -69,6 +74,7 @@ class Gateway:
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._reload = False
+        self._faults: list[str] = []
         self._move: Move = "start"
         self._began = time.monotonic_ns()
         self._ready = False
@@ -99,8 +105,7 @@ class Gateway:
 
         Raises:
             ConfigError: A file of handlers is wrong, or the settings of the export are.
-            OSError: It cannot listen where it should.
-            PartisanError: The same, for other gateways.
+            PartisanError: It cannot listen for other gateways.
         """
         stack = AsyncExitStack()
         try:
@@ -131,9 +136,9 @@ class Gateway:
                 scraping = Scraping(service(config.otlp), self.name, tags=config.tags)
                 stack.callback(scraping.close)
                 scrape = scraping.text
-            self._health = await stack.enter_async_context(
-                HealthServer(config.health, self.state, scrape)
-            )
+            self._health = HealthServer(config.health, self.state, scrape)
+            stack.push_async_callback(self._health.close)
+            await self._health.listen()  # if it can't, it is tried again
         poller = Poller(period=_MEASURED)
         add_process_measurements(poller)
         if self._node is not None and config.cluster is not None:
@@ -146,7 +151,11 @@ class Gateway:
                 told=self._told,
                 welcome=self._own_alarms,
             )
-            await stack.enter_async_context(self._node)
+            try:
+                await stack.enter_async_context(self._node)
+            except (DecodeError, StateError) as error:
+                message = f"{config.cluster.state} holds no membership: {error}"
+                raise ConfigError([Fault(message, None, "remove it, to begin anew")]) from error
             self._node.poll_with(poller)
         await stack.enter_async_context(self._polls)
         await stack.enter_async_context(poller)
@@ -156,7 +165,11 @@ class Gateway:
         )
 
     async def _run(self) -> None:
-        tasks = [asyncio.create_task(self._polls.run()), asyncio.create_task(self._share())]
+        tasks = [
+            asyncio.create_task(self._polls.run()),
+            asyncio.create_task(self._share()),
+            asyncio.create_task(self._look_after_parts()),
+        ]
         if self._peers is not None:
             tasks.append(asyncio.create_task(self._peers.run()))
         stopped = asyncio.create_task(self._stop.wait())
@@ -175,6 +188,21 @@ class Gateway:
         events.STOPPED.execute(
             {"uptime": time.monotonic_ns() - self._began}, {"gateway": self.name}
         )
+
+    async def _look_after_parts(self) -> None:
+        """See what of the gateway does not work, and try it again."""
+        cluster, health = self.config.cluster, self._health
+        while True:
+            if health is not None:
+                failure = await health.listen()
+                self._troubles.see("health", {} if failure is None else {health.listens: failure})
+            if self._node is not None and cluster is not None and cluster.state is not None:
+                unsaved = self._node.unsaved
+                failures = {} if unsaved is None else {str(cluster.state): unsaved}
+                self._troubles.see("state", failures)
+            if self._peers is not None:
+                self._troubles.see("peer", self._peers.unreached)
+            await asyncio.sleep(_LOOKED)
 
     # -- Devices ----------------------------------------------------------------------------------
 
@@ -281,10 +309,10 @@ class Gateway:
             # Files are read in the loop: they are small, and nothing else may change meanwhile.
             found = load(self.config.path)
         except ConfigError as error:
-            events.RELOAD_REFUSED.execute(
-                {}, {"gateway": self.name, "faults": [str(each) for each in error.faults]}
-            )
+            self._faults = [str(each) for each in error.faults]
+            events.RELOAD_REFUSED.execute({}, {"gateway": self.name, "faults": self._faults})
             return
+        self._faults = []
         before, self.config = self.config, found
         for part in ("cluster", "otlp", "health", "prometheus"):
             if getattr(before, part) != getattr(found, part):
@@ -332,6 +360,13 @@ class Gateway:
             "gateways": sorted(self._sharing.living),
             "members": {each.name: each.state for each in members},
             "devices": devices,
+            "troubles": [
+                *(
+                    {"part": "file", "about": str(self.config.path), "failure": each}
+                    for each in self._faults
+                ),
+                *self._troubles.state(),
+            ],
             "alarms": [each.message() for each in self._alarms],
             "export": self.exports(),
         }

@@ -46,19 +46,42 @@ class HealthServer:
         self._open = 0
 
     @property
-    def port(self) -> int:
-        """The port it listens at."""
-        assert self._server is not None, "it is entered first"
+    def listens(self) -> str:
+        """Where it is to listen."""
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+
+    @property
+    def port(self) -> int | None:
+        """The port it listens at; None if it does not."""
+        if self._server is None:
+            return None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
+    async def listen(self) -> OSError | None:
+        """Listen from now on, if it does not yet; return why it cannot."""
+        if self._server is None:
+            try:
+                self._server = await asyncio.start_server(
+                    self._serve, self._host, self._port, limit=_HEAD
+                )
+            except OSError as error:
+                return error
+        return None
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=_HEAD)
+        if (failure := await self.listen()) is not None:
+            raise failure
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

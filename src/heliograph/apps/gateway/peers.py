@@ -96,9 +96,11 @@ class Peers:
     Attributes:
         living: Names of the other gateways that live.
         met: Set when a seed was joined, or has joined, and all members have said hello.
+        unreached: Seeds that are no members, by name and address, and why not.
     """
 
     met: asyncio.Event
+    unreached: dict[str, Exception]
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class Peers:
     ) -> None:
         self.living: set[str] = set()
         self.met = asyncio.Event()
+        self.unreached = {}
         self._node = node
         self._seeds = {name: at for name, at in seeds.items() if name != node.name}
         self._digest = digest
@@ -148,11 +151,14 @@ class Peers:
     # -- Who lives --------------------------------------------------------------------------------
 
     async def _join(self, name: str, address: str) -> None:
+        about = f"{name} at {address}"
         while True:
             try:
                 await self._node.join(name, address, deadline=_JOIN_DEADLINE)
             except JoinError as error:
-                _log.debug("%s", error)
+                self.unreached[about] = error
+            else:
+                self.unreached.pop(about, None)
             # Once a member, it is only asked for again if it was removed from the cluster.
             await asyncio.sleep(_BETWEEN_JOINS)
 
