@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from heliograph.partisan.wire import encode
 from heliograph.partisan.wire.messages import UNDEFINED
 from heliograph.partisan.wire.terms import Atom, exact
 
 if TYPE_CHECKING:
     from heliograph.partisan.wire import Term
 
-__all__ = ["BroadcastHandler", "MessageCache", "key_of"]
+__all__ = ["PLAIN", "BroadcastHandler", "MessageCache", "key_of"]
 
-_PLAIN: Final = frozenset({int, bytes, Atom})
+PLAIN: Final = frozenset({int, bytes, Atom})
+"""Types of ids that are their own keys."""
 
 
 class BroadcastHandler(ABC):
@@ -61,7 +64,10 @@ class MessageCache(BroadcastHandler):
     Args:
         deliver: Called with each new message's payload.
         new_id: Returns an id never used before, for each message broadcast from here.
-        limit: Messages kept. One that comes again after as many others is taken for new.
+        limit: Messages kept.
+        size: Bytes that they may have together, as they are encoded.
+        remembered: Messages known to have come. One that comes again after as many others is taken
+            for new.
         exchanged: How many of the latest are announced in an exchange.
         channel: The channel that they go by.
     """
@@ -72,6 +78,8 @@ class MessageCache(BroadcastHandler):
         new_id: Callable[[], Term],
         *,
         limit: int = 1_024,
+        size: int = 64 * 1024 * 1024,
+        remembered: int = 65_536,
         exchanged: int = 16,
         channel: Atom = UNDEFINED,
     ) -> None:
@@ -79,42 +87,53 @@ class MessageCache(BroadcastHandler):
         self._deliver = deliver
         self._new_id = new_id
         self._limit = limit
+        self._size = size
+        self._remembered = max(limit, remembered)
         self._exchanged = exchanged
-        self._kept: dict[Any, tuple[Term, Term]] = {}
+        self._known: dict[Any, None] = {}
+        self._kept: dict[Any, tuple[Term, Term, int]] = {}
+        self._kept_size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def broadcast_data(self, broadcast: Any) -> tuple[Term, Term]:
         message_id = self._new_id()
-        self._keep(message_id, broadcast)
+        self._keep(key_of(message_id), message_id, broadcast)
         return message_id, broadcast
 
     def merge(self, message_id: Term, payload: Term) -> bool:
-        if key_of(message_id) in self._kept:
+        key = key_of(message_id)
+        if key in self._known:
             return False
-        self._keep(message_id, payload)
+        self._keep(key, message_id, payload)
         self._deliver(payload)
         return True
 
     def is_stale(self, message_id: Term) -> bool:
-        return key_of(message_id) in self._kept
+        return key_of(message_id) in self._known
 
     def graft(self, message_id: Term) -> Term:
         return self._kept[key_of(message_id)][1]
 
     def exchange(self, peer: Atom) -> Iterable[Term]:  # noqa: ARG002 - the same for all
-        latest = list(self._kept.values())[-self._exchanged :]
-        return [message_id for message_id, _ in latest]
+        kept = self._kept.values()
+        latest = [message_id for message_id, _, _ in islice(reversed(kept), self._exchanged)]
+        return reversed(latest)
 
-    def _keep(self, message_id: Term, payload: Term) -> None:
-        self._kept[key_of(message_id)] = (message_id, payload)
-        if len(self._kept) > self._limit:
-            del self._kept[next(iter(self._kept))]
+    def _keep(self, key: Any, message_id: Term, payload: Term) -> None:
+        size = len(payload if type(payload) is bytes else encode(payload))
+        self._known[key] = None
+        self._kept[key] = (message_id, payload, size)
+        self._kept_size += size
+        while len(self._kept) > self._limit or self._kept_size > self._size:
+            self._kept_size -= self._kept.pop(next(iter(self._kept)))[2]
+        if len(self._known) > self._remembered:
+            del self._known[next(iter(self._known))]
 
 
 def key_of(message_id: Term) -> Any:
     """Return what a message can be found by: ids may be terms that Python cannot hash."""
-    if type(message_id) in _PLAIN:
+    if type(message_id) in PLAIN:
         return message_id
     return (exact(message_id),)

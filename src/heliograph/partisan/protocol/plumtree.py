@@ -35,7 +35,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from heliograph.partisan.protocol.broadcasting import key_of
+from heliograph.partisan.protocol.broadcasting import PLAIN, key_of
 from heliograph.partisan.protocol.overlay.interface import Dropped, kind_of
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
@@ -315,7 +315,8 @@ class Plumtree:
         if receive is None:
             self.statistics.unknown += 1
             return [Dropped(peer, kind_of(message), "unknown")]
-        if peer is not None and message.sender != peer:
+        sender = message.sender
+        if sender is not peer and peer is not None and sender != peer:
             self.statistics.forged += 1
             return [Dropped(peer, kind_of(message), "forged")]
         return receive(self, message, now)
@@ -356,7 +357,8 @@ class Plumtree:
         except Exception:  # noqa: BLE001 - whatever a handler raises, the tree goes on
             self.statistics.failed += 1
             new = False
-        key = (module, key_of(message.id))
+        message_id = message.id
+        key = (module, message_id if type(message_id) in PLAIN else key_of(message_id))
         if not new:
             self.statistics.duplicates += 1
             if self.config.frugal:
@@ -367,19 +369,21 @@ class Plumtree:
             self.statistics.prunes += 1
             return [Push((sender,), Prune(root, self.name), handler.channel)]
         self.statistics.delivered += 1
-        self._grafted.pop(key, None)
+        if self._grafted:
+            self._grafted.pop(key, None)
         round_ = message.round + 1
         tree = self._tree(root)
         if sender in tree.lazy:
             tree.make_eager(sender)
         effects: list[TreeEffect] = []
-        onward = _without(tree.eager, sender)
+        onward = tuple([peer for peer in tree.eager if peer != sender])
         if onward:
-            passed = Broadcast(message.id, message.payload, module, round_, root, self.name)
+            passed = Broadcast(message_id, message.payload, module, round_, root, self.name)
             effects.append(Push(onward, passed, handler.channel))
         self._remember(key, _Way(root, message.round, sender))
-        lazy = [peer for peer in tree.lazy if peer != sender]
-        self._announce(key, message.id, round_, root, lazy, handler.channel, now, effects)
+        if tree.lazy:
+            lazy = [*tree.lazy]  # without the sender, who is eager
+            self._announce(key, message_id, round_, root, lazy, handler.channel, now, effects)
         return effects
 
     def _prune(self, message: Prune, now: int) -> list[TreeEffect]:  # noqa: ARG002 - as all

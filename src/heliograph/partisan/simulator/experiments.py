@@ -7,7 +7,6 @@ new nodes that have the views it led to, and with chance of its own.
 
 from __future__ import annotations
 
-import gc
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -171,8 +170,7 @@ def _new(scenario: Scenario, progress: Progress) -> _Built:
         active, passive = views_of.neighbors.values(), views_of.passive.values()
         views.append(_Views(node.spec, tuple(active), tuple(passive)))
     built = _Built(tuple(views), cluster.sent(), cluster.events)
-    del cluster, node, views_of
-    gc.collect()  # nodes know themselves in many ways; they are given back before there are others
+    cluster.close()
     return built
 
 
@@ -291,8 +289,7 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
             )
         )
         events += cluster.events
-        del cluster
-        gc.collect()
+        cluster.close()
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = (
         "failed_percent",
@@ -332,8 +329,7 @@ def _healing(scenario: Scenario, progress: Progress) -> Result:
                 break
         rows.append((level, len(cluster.living), healed, " ".join(map(str, reached))))
         events += cluster.events
-        del cluster
-        gc.collect()
+        cluster.close()
     progress("levels", len(scenario.levels), len(scenario.levels))
     columns = ("failed_percent", "living", "cycles", "reliability_by_cycle")
     return Result(scenario, columns, tuple(rows), events)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from heliograph.partisan.protocol.broadcasting import BroadcastHandler
 from heliograph.partisan.protocol.overlay import interface as on
-from heliograph.partisan.protocol.plumtree import Plumtree, Push
+from heliograph.partisan.protocol.plumtree import Plumtree, Push, Wake
 from heliograph.partisan.wire import Atom, ListenAddr, NodeSpec, encode
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
@@ -28,7 +28,12 @@ from heliograph.partisan.wire.messages import (
     Graft,
     IgnoredIHave,
     IHave,
+    NeighborAccepted,
+    NeighborRejected,
+    NeighborRequest,
     Prune,
+    Shuffle,
+    ShuffleReply,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from heliograph.partisan.protocol.overlay.interface import Effect, Overlay
-    from heliograph.partisan.protocol.plumtree import PlumtreeConfig, Wake
+    from heliograph.partisan.protocol.plumtree import PlumtreeConfig, TreeEffect
     from heliograph.partisan.wire import Term
     from heliograph.partisan.wire.messages import Message
 
@@ -68,6 +73,11 @@ def _tree_sizes() -> dict[type, int]:
 
 _TREE: Final = _tree_sizes()
 """The messages of the trees, with their sizes."""
+
+_EXCHANGING: Final = frozenset(
+    {Shuffle, ShuffleReply, NeighborRequest, NeighborAccepted, NeighborRejected}
+)
+"""The messages whose sizes depend on how many nodes they tell of."""
 
 Detection: TypeAlias = Literal["send", "reset"]
 
@@ -168,7 +178,7 @@ class Flood:
         self.neighbors: tuple[Atom, ...] = ()
         self._handler = handler
 
-    def neighbor_up(self, peer: Atom, now: int) -> list[Push | Wake]:  # noqa: ARG002 - as Plumtree
+    def neighbor_up(self, peer: Atom, now: int) -> list[TreeEffect]:  # noqa: ARG002 - as Plumtree
         """Take in a new neighbor."""
         self.neighbors = (*self.neighbors, peer)
         return []
@@ -182,7 +192,7 @@ class Flood:
         module: Atom,
         broadcast: Any,
         now: int,  # noqa: ARG002 - as Plumtree
-    ) -> list[Push | Wake]:
+    ) -> list[TreeEffect]:
         """Broadcast something from here."""
         message_id, payload = self._handler.broadcast_data(broadcast)
         message = Broadcast(message_id, payload, module, 0, self.name, self.name)
@@ -193,7 +203,7 @@ class Flood:
         peer: Atom | None,
         message: Any,
         now: int,  # noqa: ARG002 - as Plumtree
-    ) -> list[Push | Wake]:
+    ) -> list[TreeEffect]:
         """Take a message."""
         if not self._handler.merge(message.id, message.payload):
             return []
@@ -208,7 +218,7 @@ class Flood:
 class Node:
     """One simulated node."""
 
-    __slots__ = ("alive", "name", "overlay", "spec", "tree")
+    __slots__ = ("alive", "hear", "name", "overlay", "spec", "take", "tree")
 
     def __init__(self, spec: NodeSpec, overlay: Overlay, tree: Plumtree | Flood) -> None:
         self.spec: NodeSpec = spec
@@ -216,6 +226,9 @@ class Node:
         self.overlay: Overlay = overlay
         self.tree: Plumtree | Flood = tree
         self.alive: bool = True
+        # Looked up once: they are called millions of times.
+        self.hear: Callable[[Atom | None, Message, int], list[Effect]] = overlay.received
+        self.take: Callable[[Atom | None, Any, int], list[TreeEffect]] = tree.received
 
 
 class Cluster:
@@ -359,17 +372,33 @@ class Cluster:
             if self._round >= spread.hops:
                 spread.hops = self._round + 1
 
+    def close(self) -> None:
+        """Forget all nodes, so that their memory is given back without a search for cycles."""
+        for node in self.nodes:
+            del _named(node.name).node
+        self.nodes.clear()
+        self._ring.clear()
+        self._far.clear()
+
     # --- time ---
 
     def settle(self) -> None:
         """Go on until nothing is on its way and no timer is set."""
+        ring, mask = self._ring, _RING - 1
         while self._pending:
-            self.step()
+            if ring[self.now + 1 & mask] or self._far:
+                self.step()
+            else:
+                self.now += 1
 
     def run(self, ticks: int) -> None:
         """Go on for some milliseconds."""
+        ring, mask = self._ring, _RING - 1
         for _ in range(ticks):
-            self.step()
+            if ring[self.now + 1 & mask] or self._far:
+                self.step()
+            else:
+                self.now += 1
 
     def step(self) -> None:
         """Let everything happen that is due in the next tick."""
@@ -395,7 +424,12 @@ class Cluster:
             events += len(to)
             kind = type(message)
             if kind not in _TREE:
-                self._hear(to, sender, message, now)
+                for name in to:
+                    node = name.node
+                    if not node.alive:
+                        self._lose(sender.node, name)
+                    elif effects := node.hear(sender, message, now):
+                        self._overlay(node, effects)
                 continue
             if kind is Broadcast:
                 self._round = message.round
@@ -404,7 +438,7 @@ class Cluster:
                 if not node.alive:
                     self._lose(sender.node, name)
                     continue
-                for effect in node.tree.received(sender, message, now):
+                for effect in node.take(sender, message, now):
                     if due is not None and type(effect) is Push:
                         onward, answer, _ = effect
                         sent[type(answer)] += len(onward)
@@ -414,14 +448,6 @@ class Cluster:
                         push(node, (effect,))
         self._pending += pending
         self.events += events
-
-    def _hear(self, to: Sequence[Name], sender: Name, message: Message, now: int) -> None:
-        for name in to:
-            node = name.node
-            if node.alive:
-                self._overlay(node, node.overlay.received(sender, message, now))
-            else:
-                self._lose(sender.node, name)
 
     def _due(self, node: Node, lost: Atom | None, now: int) -> None:
         if not node.alive:
@@ -434,21 +460,19 @@ class Cluster:
 
     # --- what nodes want done ---
 
-    def _push(self, node: Node, effects: Iterable[Push | Wake]) -> None:
+    def _push(self, node: Node, effects: Iterable[TreeEffect]) -> None:
         for effect in effects:
             if isinstance(effect, Push):
                 self._tree_sent[type(effect.message)] += len(effect.to)
                 self._post(node.name, effect.to, effect.message)
-            else:
+            elif isinstance(effect, Wake):
                 self._schedule(-(-effect.at // MILLISECOND), (node, None, None))
 
     def _overlay(self, node: Node, effects: list[Effect]) -> None:
         for effect in effects:
             kind = type(effect)
             if kind is on.Send:
-                to = tuple([spec.name for spec in effect.to])  # type: ignore[union-attr]
-                exchange = getattr(effect.message, "exchange", ())  # type: ignore[union-attr]
-                self._send(node.name, to, effect.message, len(exchange))  # type: ignore[union-attr]
+                self._send(node.name, effect.to, effect.message)  # type: ignore[union-attr]
             elif kind is on.Check:
                 self._check(node, effect.peers)  # type: ignore[union-attr]
             elif kind is on.NeighborUp:
@@ -457,13 +481,15 @@ class Cluster:
             elif kind is on.NeighborDown:
                 node.tree.neighbor_down(effect.spec.name)  # type: ignore[union-attr]
 
-    def _send(self, sender: Atom, to: tuple[Atom, ...], message: Message, length: int) -> None:
-        kind = type(message), length
-        if kind in self._sent:
-            self._sent[kind] += len(to)
-        else:
-            self._sent[kind] = len(to)
-            self._sizes[kind] = _size(message)
+    def _send(self, sender: Atom, specs: tuple[NodeSpec, ...], message: Any) -> None:
+        to = (specs[0].name,) if len(specs) == 1 else tuple([spec.name for spec in specs])
+        kind = type(message)
+        key = (kind, len(message.exchange) if kind in _EXCHANGING else 0)
+        try:
+            self._sent[key] += len(to)
+        except KeyError:
+            self._sent[key] = len(to)
+            self._sizes[key] = _size(message)
         self._post(sender, to, message)
 
     def _post(self, sender: Atom, to: tuple[Atom, ...], message: Message) -> None:

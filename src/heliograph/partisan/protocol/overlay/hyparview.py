@@ -29,6 +29,7 @@ halves of a partition that has healed, find their way back (see `probes`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heliograph.partisan.protocol.overlay import interface as on
@@ -82,19 +83,6 @@ HIGH: Final = Atom("high")
 LOW: Final = Atom("low")
 """Priority of any other request."""
 _STATE: Final = Atom("state")
-_SPEAKERS: Final[dict[type, str]] = {
-    Join: "spec",
-    ForwardJoin: "sender",
-    Neighbor: "spec",
-    NeighborRequest: "spec",
-    NeighborAccepted: "spec",
-    NeighborRejected: "spec",
-    NeighborRejectedPlainly: "spec",
-    Disconnect: "spec",
-    Shuffle: "sender",
-    ShuffleReply: "sender",
-    **SPEAKERS,
-}
 _GONE: Final = frozenset({"failure", "timeout", "refused"})  # after which a node is no replacement
 
 
@@ -158,7 +146,7 @@ class HyParView(Overlay):
         self._attempts = self.config.attempts  # rejections that are left until then
         self._checked: int | None = None  # when all neighbors were checked
         self._past = Past(self.config)
-        self._probes = Probes(self, seeds)
+        self._probes = Probes(spec.name, seeds)
         self._told: tuple[NodeSpec, ...] = ()  # what the last shuffle told
         xbot = self.config.xbot
         self._xbot = None if xbot is None or distance is None else XBot(self, xbot, distance)
@@ -190,21 +178,27 @@ class HyParView(Overlay):
 
     def received(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
         """Take a message: what `handle` does with `Received`."""
-        handler = _HANDLERS.get(type(message))
-        if handler is None and (self._xbot is None or type(message) not in SPEAKERS):
+        found = _HANDLERS.get(type(message))
+        if found is None:
+            return self._other(peer, message, now)
+        handle, speaker = found
+        if peer is not None and speaker(message) != peer:
+            return self._forged(peer, message)
+        return self._decline(message) if self.left else handle(self, message, now)
+
+    def _other(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
+        """Take a message of X-BOT."""
+        if self._xbot is None or type(message) not in SPEAKERS:
             self.statistics.malformed += 1
             return [Dropped(peer, kind_of(message), "unknown")]
-        if peer is not None:
-            speaker = getattr(message, _SPEAKERS[type(message)])
-            if speaker is None or speaker.name != peer:
-                self.statistics.forged += 1
-                return [Dropped(peer, kind_of(message), "forged")]
-        if self.left:
-            return self._decline(message)
-        if handler is None:
-            assert self._xbot is not None
-            return self._xbot.handlers[type(message)](message, now)
-        return handler(self, message, now)
+        speaker = getattr(message, SPEAKERS[type(message)])
+        if peer is not None and (speaker is None or speaker.name != peer):
+            return self._forged(peer, message)
+        return [] if self.left else self._xbot.handlers[type(message)](message, now)
+
+    def _forged(self, peer: Atom | None, message: Message) -> list[Effect]:
+        self.statistics.forged += 1
+        return [Dropped(peer, kind_of(message), "forged")]
 
     # --- starting, joining, leaving ---
 
@@ -498,8 +492,8 @@ class HyParView(Overlay):
         effects: list[Effect] = []
         if spec is not None:
             self._start_over()
-            effects = [NeighborDown(spec, reason), *self._probes.neighbor_lost(spec, now)]
-        return [*effects, *self._fill(now), *self._probes.unreachable(name)]
+            effects = [NeighborDown(spec, reason), *self._probes.neighbor_lost(self, spec, now)]
+        return [*effects, *self._fill(now), *self._probes.unreachable(self, name)]
 
     # --- for those who look for neighbors in other ways ---
 
@@ -583,7 +577,7 @@ class HyParView(Overlay):
     def _answered(self, message: ShuffleReply, now: int) -> list[Effect]:
         if not self._is_fair(message.exchange):
             return self._malformed(message, message.sender)
-        effects = self._probes.answered(message.sender, message.exchange, now)
+        effects = self._probes.answered(self, message.sender, message.exchange, now)
         self._merge(message.exchange, self._told, now)
         self._told = ()
         return effects
@@ -655,9 +649,17 @@ class HyParView(Overlay):
                 self._start_over()
                 for name in [each for each, asked in self._requested.items() if asked.until <= now]:
                     del self._requested[name]
-                return [again, *self._fill(now), *self._probes.alone(), *self._probes.resumed()]
+                return [
+                    again,
+                    *self._fill(now),
+                    *self._probes.alone(self),
+                    *self._probes.resumed(self),
+                ]
             case "probe":
-                return [SetTimer(timer, now + config.probe_interval), *self._probes.fired(now)]
+                return [
+                    SetTimer(timer, now + config.probe_interval),
+                    *self._probes.fired(self, now),
+                ]
             case "xbot" if self._xbot is not None:
                 return self._xbot.fired(now)
             case _:
@@ -682,15 +684,20 @@ class HyParView(Overlay):
         return [Dropped(sender.name, kind_of(message), "malformed")]
 
 
-_HANDLERS: Final[dict[type, Callable[[HyParView, Any, int], list[Effect]]]] = {
-    Join: HyParView._joined,
-    ForwardJoin: HyParView._forwarded,
-    Neighbor: HyParView._made_neighbor,
-    NeighborRequest: HyParView._asked,
-    NeighborAccepted: HyParView._accepted,
-    NeighborRejected: HyParView._rejected,
-    NeighborRejectedPlainly: HyParView._rejected,
-    Disconnect: HyParView._disconnected,
-    Shuffle: HyParView._shuffled,
-    ShuffleReply: HyParView._answered,
+_BY_SPEC: Final = attrgetter("spec.name")
+_BY_SENDER: Final = attrgetter("sender.name")
+_HANDLERS: Final[
+    dict[type, tuple[Callable[[HyParView, Any, int], list[Effect]], Callable[[Any], Atom]]]
+] = {
+    Join: (HyParView._joined, _BY_SPEC),
+    ForwardJoin: (HyParView._forwarded, _BY_SENDER),
+    Neighbor: (HyParView._made_neighbor, _BY_SPEC),
+    NeighborRequest: (HyParView._asked, _BY_SPEC),
+    NeighborAccepted: (HyParView._accepted, _BY_SPEC),
+    NeighborRejected: (HyParView._rejected, _BY_SPEC),
+    NeighborRejectedPlainly: (HyParView._rejected, _BY_SPEC),
+    Disconnect: (HyParView._disconnected, _BY_SPEC),
+    Shuffle: (HyParView._shuffled, _BY_SENDER),
+    ShuffleReply: (HyParView._answered, _BY_SENDER),
 }
+"""What is done with each kind of message, and who says that it has sent it."""

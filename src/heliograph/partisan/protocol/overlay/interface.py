@@ -17,7 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, dataclass_transform
 
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import MANAGER, UNDEFINED, Message, Unknown
@@ -118,8 +118,16 @@ Input: TypeAlias = Start | Join | Leave | Met | Received | Lost | Fired
 
 # --- what is to be done: effects ---
 
+Kind = TypeVar("Kind")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True)
+def _cheap(kind: type[Kind]) -> type[Kind]:
+    """Make a class whose instances are frozen for those who check types alone."""
+    return dataclass(slots=True, unsafe_hash=True)(kind)
+
+
+@_cheap
 class Send:
     """Send a message; connect first where there is no connection.
 

@@ -36,10 +36,10 @@ _FEWEST = 2  # neighbors lost that make a mass failure, however small the view i
 
 
 class Probes:
-    """The attempts of one node.
+    """The attempts of one node. Each method takes the node's views.
 
     Args:
-        views: The node's views.
+        name: The node's name.
         seeds: Whom to join through when nobody else is left.
 
     Attributes:
@@ -47,14 +47,11 @@ class Probes:
         lost: Neighbors that failed, to be asked again.
     """
 
-    __slots__ = ("_asked", "_losses", "_seed", "_since", "_untold", "_views", "lost", "seeds")
+    __slots__ = ("_asked", "_losses", "_seed", "_since", "_untold", "lost", "seeds")
 
-    def __init__(self, views: HyParView, seeds: Iterable[NodeSpec]) -> None:
-        self.seeds: dict[Atom, NodeSpec] = {
-            each.name: each for each in seeds if each.name != views.name
-        }
+    def __init__(self, name: Atom, seeds: Iterable[NodeSpec]) -> None:
+        self.seeds: dict[Atom, NodeSpec] = {each.name: each for each in seeds if each.name != name}
         self.lost: dict[Atom, NodeSpec] = {}
-        self._views = views
         self._losses = 0  # neighbors lost, since when
         self._since: int | None = None
         self._untold: list[NodeSpec] = []  # replacements that are still to be told
@@ -75,9 +72,9 @@ class Probes:
 
     # --- what happens ---
 
-    def neighbor_lost(self, spec: NodeSpec, now: int) -> list[Effect]:
+    def neighbor_lost(self, views: HyParView, spec: NodeSpec, now: int) -> list[Effect]:
         """Remember a neighbor that failed, and see how many did."""
-        config = self._views.config
+        config = views.config
         keep(self.lost, spec.name, spec, config.remembered)
         if self._since is None or now >= self._since + config.deny_for:
             self._since, self._losses = now, 0
@@ -85,80 +82,77 @@ class Probes:
         most = max(_FEWEST, (config.active + 1) // 2)
         if not config.look_over or self._losses != most or self._untold:
             return []
-        self._views.statistics.looked_over += 1
-        passive = list(self._views.passive.values())
-        self._untold = draw(self._views.random, passive, len(passive))
-        return self._tell_next()
+        views.statistics.looked_over += 1
+        passive = list(views.passive.values())
+        self._untold = draw(views.random, passive, len(passive))
+        return self._tell_next(views)
 
-    def unreachable(self, name: Atom) -> list[Effect]:
+    def unreachable(self, views: HyParView, name: Atom) -> list[Effect]:
         """Go on to the next, if this one was told that the node lives."""
-        return self._tell_next() if name == self._asked else []
+        return self._tell_next(views) if name == self._asked else []
 
-    def answered(self, sender: NodeSpec, exchange: tuple[NodeSpec, ...], now: int) -> list[Effect]:
+    def answered(
+        self, views: HyParView, sender: NodeSpec, exchange: tuple[NodeSpec, ...], now: int
+    ) -> list[Effect]:
         """See who has answered a shuffle, before its replacements are taken in."""
         name = sender.name
         if name == self._asked:
-            return self._tell_next()
+            return self._tell_next(views)
         if name != self._seed:
             return []
         self._seed = None
-        views = self._views
         strangers = exchange and not any(map(views.knows, exchange))
         return [views.request(sender, now, high=True)] if strangers else []
 
-    def fired(self, now: int) -> list[Effect]:
+    def fired(self, views: HyParView, now: int) -> list[Effect]:
         """Do what is done now and then."""
-        views = self._views
-        effects = [*self.alone(), *self._ask(list(self.lost.values()), now)]
+        effects = [*self.alone(views), *self._ask(views, list(self.lost.values()), now)]
         restless = views.config.restless
         if not views.is_full or (restless and views.random.random() * restless < 1):
-            effects += self._ask(list(views.passive.values()), now)
-        return [*effects, *self._swap()]
+            effects += self._ask(views, list(views.passive.values()), now)
+        return [*effects, *self._swap(views)]
 
-    def alone(self) -> list[Effect]:
+    def alone(self, views: HyParView) -> list[Effect]:
         """Join again through a seed, if there is nobody else left."""
-        views = self._views
         if views.neighbors or views.is_asking or not self.seeds:
             return []
         views.statistics.probes += 1
         seed = draw(views.random, list(self.seeds.values()), 1)
         return [Send(tuple(seed), Join(views.spec, views.tag, views.epoch))]
 
-    def resumed(self) -> list[Effect]:
+    def resumed(self, views: HyParView) -> list[Effect]:
         """Go on telling, though the last that was told has not answered in time."""
-        return self._tell_next() if self._asked is not None else []
+        return self._tell_next(views) if self._asked is not None else []
 
     # --- what is done ---
 
-    def _ask(self, whom: list[NodeSpec], now: int) -> list[Effect]:
+    def _ask(self, views: HyParView, whom: list[NodeSpec], now: int) -> list[Effect]:
         """Ask one of some to be a neighbor, though its view and this node's may be full."""
-        views = self._views
         free = [each for each in whom if views.may_ask(each.name)]
         if not free:
             return []
         views.statistics.probes += 1
         return [views.request(draw(views.random, free, 1)[0], now, high=True)]
 
-    def _swap(self) -> list[Effect]:
+    def _swap(self, views: HyParView) -> list[Effect]:
         """Swap replacements with a seed, if there are few."""
-        views = self._views
         far = [each for name, each in self.seeds.items() if name not in views.neighbors]
         if not far or not views.neighbors or len(views.passive) >= views.config.passive:
             return []
         views.statistics.probes += 1
         (seed,) = draw(views.random, far, 1)
         self._seed = seed.name
-        return [self._tell(seed)]
+        return [_tell(views, seed)]
 
-    def _tell_next(self) -> list[Effect]:
-        views = self._views
+    def _tell_next(self, views: HyParView) -> list[Effect]:
         self._asked = None
         while self._untold:
             spec = self._untold.pop()
             if views.may_ask(spec.name):
                 self._asked = spec.name
-                return [self._tell(spec)]
+                return [_tell(views, spec)]
         return []
 
-    def _tell(self, spec: NodeSpec) -> Effect:
-        return Send((spec,), Shuffle(self._views.exchange(), 0, self._views.spec))
+
+def _tell(views: HyParView, spec: NodeSpec) -> Effect:
+    return Send((spec,), Shuffle(views.exchange(), 0, views.spec))
