@@ -212,8 +212,8 @@ def quick(*extractors: Extractor) -> Callable[[Mapping[str, Any], Mapping[str, A
     """Make a function that takes all attributes at once, if they are as declared.
 
     It is generated, like those of an `Extractor`, for what nearly every event is like: every value
-    there, of its type and within its limits. The texts of one event are those of the next more
-    often than not, so it looks closely at those only that it has not just seen.
+    there, of its type and within its limits. The texts and numbers of one event are those of the
+    next more often than not, so it looks closely at those only that it has not just seen.
 
     Args:
         extractors: Whose attributes; no two of them have one in common.
@@ -229,7 +229,7 @@ def quick(*extractors: Extractor) -> Callable[[Mapping[str, Any], Mapping[str, A
     seen = [f"seen_{step.name}" for step in steps if step.attribute.type in _REMEMBERED]
     if any(step.required and step.attribute.type not in _QUICKLY for step in steps):
         return lambda _measurements, _metadata: {}
-    source = ["def make(isfinite):", *(f"    {name} = None" for name in seen)]
+    source = ["def make(isfinite, nothing):", *(f"    {name} = nothing" for name in seen)]
     body = [f"{step.name} = {step.read(step.source)}" for step in steps]
     asked = [step for step in steps if step.required]
     for step in asked:
@@ -252,15 +252,21 @@ def quick(*extractors: Extractor) -> Callable[[Mapping[str, Any], Mapping[str, A
     names: dict[str, Any] = {}
     # Made of the catalog's names, each as a literal, and of nothing else.
     exec(compile("\n".join(source), "<attributes at once>", "exec"), names)  # noqa: S102 - see above
-    made: Callable[[Mapping[str, Any], Mapping[str, Any]], Attributes] = names["make"](isfinite)
+    made: Callable[[Mapping[str, Any], Mapping[str, Any]], Attributes] = names["make"](
+        isfinite, object()
+    )
     return made
 
 
 def _checked(step: _Step) -> list[str]:
-    """Give up unless the value is as declared."""
+    """Give up unless the value is as declared.
+
+    A value that is the very object which was looked at last is not looked at again. What is seen
+    is shared by all threads, so that it is for comparing only, or read once.
+    """
     asked = {"value": step.name, "text": step.limits.text, "items": step.limits.items}
     wrong = f"if not ({_QUICKLY[step.attribute.type].format(**asked)}): return {{}}"
-    if step.attribute.type == "string":
+    if step.attribute.type in {"string", "int"}:
         return [
             f"if {step.name} is not seen_{step.name}:",
             *_indented([wrong, f"seen_{step.name} = {step.name}"]),
@@ -271,14 +277,15 @@ def _checked(step: _Step) -> list[str]:
         return [
             f"if type({step.name}) is not list and type({step.name}) is not tuple: return {{}}",
             f"{step.name} = tuple({step.name})",
-            f"if {step.name} != seen_{step.name}:",
-            *_indented([wrong, f"seen_{step.name} = {step.name}"]),
+            f"known_{step.name} = seen_{step.name}",
+            f"if {step.name} != known_{step.name}:",
+            *_indented([wrong, f"seen_{step.name} = known_{step.name} = {step.name}"]),
         ]
     return [wrong]
 
 
 def _quick_value(step: _Step) -> str:
-    return f"seen_{step.name}" if step.attribute.type in _REMEMBERED else step.name
+    return f"known_{step.name}" if step.attribute.type == "string[]" else step.name
 
 
 def _reading(steps: Sequence[_Step]) -> list[str]:
@@ -329,7 +336,7 @@ _PLAINLY: Final[Mapping[str, tuple[str, str]]] = {
         "tuple({value})",
     ),
 }
-_REMEMBERED: Final = frozenset({"string", "string[]"})
+_REMEMBERED: Final = frozenset({"string", "string[]", "int"})
 _TEXT: Final = "type({value}) is str and {value}.isascii() and len({value}) <= {text}"
 _QUICKLY: Final[Mapping[str, str]] = {
     "string": _TEXT,
