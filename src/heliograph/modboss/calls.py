@@ -204,8 +204,9 @@ class Calls:
 def _fill(call: Any, span: Any, batch: Batch, result: Ok[Any] | Error[Any]) -> None:
     call.metadata["result"] = result
     if span is READ_CALLBACK:
-        call.measurements["gap_addresses_read"] = batch.gap_addresses
-        call.measurements["largest_gap"] = batch.largest_gap
+        measurements = call.measurements
+        measurements["gap_addresses_read"] = batch.gap_addresses
+        measurements["largest_gap"] = batch.largest_gap
 
 
 def _described(origin: Origin, span: Any, batch: Batch) -> MappingOf[str, Any]:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status, StatusCode
 
 from heliograph.catalog.exported import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
-from heliograph.otel.current import SAMPLED, QuickSpan, keep_cut
+from heliograph.otel.current import NOWHERE, SAMPLED, QuickSpan, keep_cut
 from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
 from heliograph.spans import EMPTY, now
 
@@ -216,7 +216,9 @@ class OwnSpan(QuickSpan):
                     present.update(attributes)
             self._hand_on(end_time)
         if not self.left_behind:
-            self._release()
+            # What `_release` does, without the call.
+            self.metadata = EMPTY
+            self.current = self.previous = NOWHERE
 
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
@@ -284,8 +286,8 @@ class OwnSpan(QuickSpan):
     def _hand_on(self, end_time: int) -> None:
         self._ended = True
         self._end_time = end_time
-        operation, attributes = self._operation, self._attributes
-        if attributes is not None and len(attributes) > operation.most:
+        operation = self._operation
+        if len(self._attributes or ()) > operation.most:
             self._bounded()
         if self.bits & SAMPLED:
             operation.on_end(self)

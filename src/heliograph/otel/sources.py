@@ -98,7 +98,7 @@ class Queue:
     """
 
     def __init__(self, queueing: Queueing, full: Callable[[], None]) -> None:
-        self._queueing = queueing
+        self._batch = queueing.batch
         self._full = full
         self.capacity: int = queueing.size
         self.restart()
@@ -115,14 +115,14 @@ class Queue:
         Threads that do so at the same moment may exceed the queue's size by an item each: a lock
         would cost more than it is worth.
         """
-        waiting = len(self._items)
+        items = self._items
         if self._closed:
             self._drops.add("shutdown", 1)
-        elif waiting >= self._queueing.size:
+        elif len(items) >= self.capacity:
             self._drops.add("queue_full", 1)
         else:
-            self._items.append(item)
-            if waiting + 1 >= self._queueing.batch:
+            items.append(item)
+            if len(items) >= self._batch:
                 self._full()
 
     def gather(self) -> None:
