@@ -16,6 +16,7 @@ from heliograph.partisan.errors import (
     JoinError,
     ListenError,
     LocalError,
+    MismatchError,
     NameTakenError,
     NodeClosedError,
     NoReplyError,
@@ -24,14 +25,26 @@ from heliograph.partisan.errors import (
     QueueFullError,
     RemoteError,
     StateError,
+    UnknownHandlerError,
     UnknownNodeError,
 )
 from heliograph.partisan.inbox import Inbox, Overflow
 from heliograph.partisan.limits import Admission, Limits
+from heliograph.partisan.managers import (
+    ClientServer,
+    FullMesh,
+    HyParView,
+    Manager,
+    Own,
+    ScampV1,
+    ScampV2,
+    Static,
+)
 from heliograph.partisan.members import Connection, Member
 from heliograph.partisan.node import Node
 from heliograph.partisan.processes import Monitor, Request
 from heliograph.partisan.protocol import ProtocolConfig
+from heliograph.partisan.protocol.broadcasting import BroadcastHandler
 from heliograph.partisan.tls import Tls
 from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
 from heliograph.partisan.wire import Atom
@@ -40,21 +53,27 @@ from heliograph.partisan.wire.refs import RemoteRef
 __all__ = [
     "Admission",
     "Atom",
+    "BroadcastHandler",
     "Change",
     "ChangeKind",
     "Changes",
     "Channel",
+    "ClientServer",
     "Connection",
     "DecodeError",
     "EncodeError",
     "FrameError",
+    "FullMesh",
+    "HyParView",
     "Inbox",
     "InboxClosedError",
     "JoinError",
     "Limits",
     "ListenError",
     "LocalError",
+    "Manager",
     "Member",
+    "MismatchError",
     "Monitor",
     "NameTakenError",
     "NoReplyError",
@@ -62,6 +81,7 @@ __all__ = [
     "NodeClosedError",
     "NotConnectedError",
     "Overflow",
+    "Own",
     "PartisanError",
     "PlaintextWarning",
     "ProtocolConfig",
@@ -69,8 +89,12 @@ __all__ = [
     "RemoteError",
     "RemoteRef",
     "Request",
+    "ScampV1",
+    "ScampV2",
     "StateError",
+    "Static",
     "Subscription",
     "Tls",
+    "UnknownHandlerError",
     "UnknownNodeError",
 ]

@@ -16,18 +16,19 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
 
 from heliograph.partisan.busypoll import BusyPoll
 from heliograph.partisan.channels import DEFAULT_CHANNEL
 from heliograph.partisan.entrance import Entrance
-from heliograph.partisan.errors import ListenError
+from heliograph.partisan.errors import ListenError, MismatchError
 from heliograph.partisan.events import SOCKET_RECV, SOCKET_TAG_MSG
 from heliograph.partisan.link import Link, ReadBuffer
 from heliograph.partisan.protocol import effects, inputs
 from heliograph.partisan.protocol.core import NodeCore
+from heliograph.partisan.protocol.overlaid import OverlayCore
 from heliograph.partisan.receiving import Receiver
 from heliograph.partisan.statefile import StateFile
 from heliograph.partisan.templates import framed
@@ -36,7 +37,7 @@ from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence, Sized
 
     from anyio.abc import TaskGroup
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.limits import Admission, Limits
     from heliograph.partisan.loops import Listener, Loop, Timer
+    from heliograph.partisan.managers import Manager
     from heliograph.partisan.protocol.config import ProtocolConfig
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.protocol.inputs import Input, TimerKey
@@ -53,10 +55,12 @@ if TYPE_CHECKING:
     from heliograph.partisan.tls import Tls
     from heliograph.partisan.waiting import MakeWaiter
     from heliograph.partisan.wire import Term
-    from heliograph.partisan.wire.messages import Message, Relay
+    from heliograph.partisan.wire.messages import Message
 
 __all__ = ["Driver", "PlaintextWarning"]
 
+_FAILURES: Final = 1_024
+"""Peers whose last failure is remembered; our choice."""
 _log: Final = logging.getLogger("heliograph.partisan")
 
 
@@ -78,10 +82,11 @@ class Driver:
         state_file: Where the membership is kept over restarts, or None.
         as_original: Whether peers of our kind are treated as Erlang nodes.
         busy_poll: Nanoseconds of polling after a read; 0 for none.
+        manager: Chooses whom it is connected to.
         teller: Tells what happens.
         inboxes: By name.
         deliver: Delivers what is not for an inbox.
-        relayed: Takes what came by way of others.
+        came: Called when messages of the protocol were taken from a connection.
         told: Called with every effect that is to be told, after it was.
     """
 
@@ -98,10 +103,11 @@ class Driver:
         state_file: Path | None,
         as_original: bool,
         busy_poll: int,
+        manager: Manager,
         teller: Teller,
         inboxes: dict[str, Inbox],
         deliver: Callable[[str | None, Term, Term], None],
-        relayed: Callable[[Link, Relay], None],
+        came: Callable[[Link], None],
         told: Callable[[Effect], None],
     ) -> None:
         self.name = name
@@ -120,10 +126,14 @@ class Driver:
         self._config = config
         self.random = random
         self.stopped: bool = False
-        self._state_file = None if state_file is None else StateFile(state_file)
+        self._state_file = (
+            None if state_file is None else StateFile(state_file, teller.unsaved)
+        )
         self._teller = teller
         self._deliver = deliver
-        self._relayed = relayed
+        self._manager = manager
+        self.mesh: bool = manager.mesh
+        self._came = came
         self._told = told
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self._tls = tls
@@ -145,6 +155,14 @@ class Driver:
     def dialling_context(self) -> ssl.SSLContext | None:
         """What dialled connections are encrypted with."""
         return None if self._contexts is None else self._contexts[1]
+
+    def views(self) -> dict[Literal["active", "passive"], int]:
+        """Return how many nodes are in each view; of a full mesh, nothing."""
+        if not isinstance(self.core, OverlayCore):
+            return {}
+        overlay = self.core.overlay
+        passive: Sized = getattr(overlay, "passive", ())
+        return {"active": len(overlay.neighbors), "passive": len(passive)}
 
     # -- Life -------------------------------------------------------------------------------------
 
@@ -190,13 +208,9 @@ class Driver:
                 for each in self.channels
             ),
         )
-        self.core: NodeCore = NodeCore(
-            spec,
-            config=self._config,
-            random=self.random,
-            state=state,
-            system_offset=time.time_ns() - self.now(),
-        )
+        await self._manager.prepare()
+        self.core: NodeCore = self._made(spec, state)
+        self.core.trees.congested = self._congested
         if self.as_original:
             # An actor as the original's: nobody recognises it.
             self.core.identity = replace(self.core.identity, actor=self.random.randbytes(20))
@@ -204,6 +218,26 @@ class Driver:
         routes.core = self.core
         self._teller.configured(self.channels)
         self.do(inputs.Start())
+
+    def _made(self, spec: NodeSpec, state: Term) -> NodeCore:
+        now = self.now()
+        offset = time.time_ns() - now
+        if self._manager.mesh:
+            return NodeCore(
+                spec, config=self._config, random=self.random, state=state, system_offset=offset
+            )
+        return OverlayCore(
+            spec,
+            self._manager.overlay,
+            config=self._config,
+            random=self.random,
+            system_offset=offset,
+            now=now,
+        )
+
+    def _congested(self, number: int) -> bool:
+        link = self.links.get(number)
+        return link is not None and link.unsent >= self.max_unsent
 
     async def _listen(self, host: str, port: int) -> list[ListenAddr]:
         context = None if self._contexts is None else self._contexts[0]
@@ -262,6 +296,11 @@ class Driver:
                 if count:
                     self._teller.dropped("shutdown", count, peer=peer, channel=channel)
 
+    @property
+    def unsaved(self) -> OSError | None:
+        """Why the membership is not on disk; None if it is, or is not to be."""
+        return None if self._state_file is None else self._state_file.failure
+
     async def saved(self) -> None:
         """Wait until the membership is on disk, if it is kept there."""
         if self._state_file is not None:
@@ -311,6 +350,12 @@ class Driver:
                 link = self.links.get(number)
                 if link is not None:
                     link.write(framed(encode(message.term())))
+            case effects.WriteAll(numbers, message):
+                frame = framed(encode(message.term()))
+                for number in numbers:
+                    link = self.links.get(number)
+                    if link is not None:
+                        link.write(frame)
             case effects.SetTimer(key, at):
                 self._cancel(key)
                 self._timers[key] = self._loop.call_at(at, partial(self._fired, key))
@@ -351,8 +396,17 @@ class Driver:
                     self._teller.heartbeat(link, latency)
             case effects.Undelivered(peer, channel, payloads):
                 self._teller.dropped("departed", len(payloads), peer=peer, channel=channel)
+            case effects.NeighborDown(spec, reason):
+                self._routes.changed(spec.name)
+                self._teller.neighbor_down(spec, reason)
+            case effects.Forgotten(peer):
+                self._routes.left(peer)
+            case effects.Mismatched(peer, setting, own, theirs):
+                if len(self.failures) < _FAILURES or peer in self.failures:
+                    self.failures[peer] = MismatchError(setting, own, theirs)
+                self._teller.mismatched(effect)
             case _:
-                pass
+                self._teller.tell(effect)
         self._told(effect)
 
     def _cancel(self, key: TimerKey) -> None:
@@ -391,11 +445,19 @@ class Driver:
             except (OSError, ssl.SSLError) as error:  # a TimeoutError is an OSError
                 failure = error
         self.dials.pop(number, None)
+        if scope.cancelled_caught and number in self.links:
+            # uvloop closes a connection whose dial is cancelled without another word.
+            link.abort("shutdown")
+            self._loop.call_soon(partial(self._surely_closed, link))
         if not hasattr(link, "transport"):
             self._dial_ended(link, failure or "cancelled")
             if number in self._live:
                 self._live.discard(number)
                 self.do(inputs.DialFailed(number))
+
+    def _surely_closed(self, link: Link) -> None:
+        if link.number in self.links:
+            link.connection_lost(None)
 
     def _dial_ended(self, link: Link, failure: object) -> None:
         """Say how a dial has ended; it ends well with the peer's hello."""
@@ -403,7 +465,7 @@ class Driver:
         if began is not None:
             if failure is None:
                 self.failures.pop(link.peer or "", None)
-            elif Atom(link.peer or "") in self.core.peers:
+            elif Atom(link.peer or "") in self.core.peers and len(self.failures) < _FAILURES:
                 self.failures[link.peer or ""] = failure
             self._teller.connected(
                 link, link.peer_addr, self.now() - began, failure, tls=self._tls is not None
@@ -415,12 +477,15 @@ class Driver:
     def link_opened(self, link: Link) -> None:
         """A connection is there."""
         number = link.number
+        if link.side == "client" and number not in self._live:
+            # Hung up on while it was dialled. Not every event loop says when this one is closed.
+            self._dial_ended(link, "cancelled")
+            link.abort(link.close_reason or "shutdown")
+            return
         self.links[number] = link
         self.opened += 1
         if link.side == "client":
-            if number not in self._live:
-                link.abort(link.close_reason or "shutdown")  # hung up on while it was dialled
-            elif not self._entrance.may_be(link, link.peer or ""):
+            if not self._entrance.may_be(link, link.peer or ""):
                 self._refuse(link)
             else:
                 self.do(inputs.Dialled(number))
@@ -547,6 +612,7 @@ class Driver:
                     self._refuse(link)
                     return
         self.do(inputs.Received(link.number, messages))
+        self._came(link)
         if link.early is not None and link.peer is not None:
             early, link.early = link.early, None
             for target, content in early:
@@ -555,10 +621,6 @@ class Driver:
     def deliver(self, link: Link, target: Term, message: Term) -> None:
         """Deliver a message that is not for an inbox, or not a plain one."""
         self._deliver(link.peer, target, message)
-
-    def relayed(self, link: Link, relay: Relay) -> None:
-        """Take a message that came by way of others."""
-        self._relayed(link, relay)
 
     def misbehaved(self, link: Link, error: DecodeError) -> None:
         """Note bytes that are no term. A peer that we know sent one wrongly; another is none."""

@@ -11,11 +11,13 @@ PartisanError
 │   ├── NameTakenError  (ValueError) the name is registered, or the node runs
 │   ├── NodeClosedError (RuntimeError) the node does not run
 │   ├── QueueFullError  (BlockingIOError) no room now, and the caller would not wait
+│   ├── UnknownHandlerError (LookupError) the node takes no part in these broadcasts
 │   └── UnknownNodeError    (LookupError) no member has this name
 └── RemoteError         a peer sent what it should not, or is not there
     ├── DecodeError     (ValueError) bytes that are no External Term Format
     ├── FrameError      (ValueError) a frame longer than allowed
     ├── JoinError       (ConnectionError) the node asked to join through cannot be joined
+    ├── MismatchError   (ValueError) the peer is configured otherwise
     ├── NoReplyError    (TimeoutError) no reply came in time
     ├── NotConnectedError   (ConnectionError) the member cannot be reached now
     └── StateError      (ValueError) a membership state that is none, or too large
@@ -32,6 +34,7 @@ __all__ = [
     "JoinError",
     "ListenError",
     "LocalError",
+    "MismatchError",
     "NameTakenError",
     "NoReplyError",
     "NodeClosedError",
@@ -41,6 +44,7 @@ __all__ = [
     "RemoteError",
     "StateError",
     "TermSyntaxError",
+    "UnknownHandlerError",
     "UnknownNodeError",
 ]
 
@@ -79,8 +83,28 @@ class QueueFullError(LocalError, BlockingIOError):
     """There is no room for a message now, and the caller did not want to wait."""
 
 
+class UnknownHandlerError(LocalError, LookupError):
+    """The node takes no part in broadcasts of this name."""
+
+
 class UnknownNodeError(LocalError, LookupError):
     """No member of the cluster has this name."""
+
+
+class MismatchError(RemoteError, ValueError):
+    """A peer is configured otherwise than this node, so that they cannot be of one cluster.
+
+    Args:
+        setting: What differs.
+        own: What it is here.
+        theirs: What it is there.
+    """
+
+    def __init__(self, setting: str, own: str, theirs: str) -> None:
+        super().__init__(f"its {setting} is {theirs}, and this node's is {own}; they must agree")
+        self.setting = setting
+        self.own = own
+        self.theirs = theirs
 
 
 class JoinError(RemoteError, ConnectionError):

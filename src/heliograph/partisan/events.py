@@ -225,6 +225,291 @@ the original.
 """
 
 
+class MembershipUnsavedMeasurements(TypedDict):
+    """Measurements of `partisan.membership.unsaved`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class MembershipUnsavedMetadata(TypedDict):
+    """Metadata of `partisan.membership.unsaved`."""
+
+    node: str
+    """Name of the local node."""
+    failure: BaseException
+    """Why the membership is not on disk."""
+
+
+MEMBERSHIP_UNSAVED: Final = Event[MembershipUnsavedMeasurements, MembershipUnsavedMetadata](
+    "partisan.membership.unsaved"
+)
+"""The membership could not be kept on disk; the node goes on without, and tries again.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; failure.
+
+Not of the original. Once for each attempt; a node that restarts meanwhile knows what was kept
+before.
+"""
+
+
+class MembershipNeighborUpMeasurements(TypedDict):
+    """Measurements of `partisan.membership.neighbor.up`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class MembershipNeighborUpMetadata(TypedDict):
+    """Metadata of `partisan.membership.neighbor.up`."""
+
+    node: str
+    """Name of the local node."""
+    name: str
+    """Name of the node concerned."""
+    listen_addrs: list[str] | tuple[str, ...]
+    """Addresses that node listens at."""
+
+
+MEMBERSHIP_NEIGHBOR_UP: Final = Event[
+    MembershipNeighborUpMeasurements,
+    MembershipNeighborUpMetadata,
+]("partisan.membership.neighbor.up")
+"""A node is a neighbor now.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; name; listen_addrs.
+
+Not of the original.
+"""
+
+
+class MembershipNeighborDownMeasurements(TypedDict):
+    """Measurements of `partisan.membership.neighbor.down`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class MembershipNeighborDownMetadata(TypedDict):
+    """Metadata of `partisan.membership.neighbor.down`."""
+
+    node: str
+    """Name of the local node."""
+    name: str
+    """Name of the node concerned."""
+    listen_addrs: list[str] | tuple[str, ...]
+    """Addresses that node listens at."""
+    reason: Literal["evicted", "leave", "failure", "timeout", "closed", "refused", "shutdown"]
+    """Why a node is a neighbor no more."""
+
+
+MEMBERSHIP_NEIGHBOR_DOWN: Final = Event[
+    MembershipNeighborDownMeasurements,
+    MembershipNeighborDownMetadata,
+]("partisan.membership.neighbor.down")
+"""A node is a neighbor no more.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; name; listen_addrs; reason.
+
+Not of the original.
+"""
+
+
+class MembershipShuffleMeasurements(TypedDict):
+    """Measurements of `partisan.membership.shuffle`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class MembershipShuffleMetadata(TypedDict):
+    """Metadata of `partisan.membership.shuffle`."""
+
+    node: str
+    """Name of the local node."""
+
+
+MEMBERSHIP_SHUFFLE: Final = Event[MembershipShuffleMeasurements, MembershipShuffleMetadata](
+    "partisan.membership.shuffle"
+)
+"""The node has begun to exchange replacements with another one.
+
+Measurements: count ({occurrence}).
+
+Metadata: node.
+
+Not of the original.
+"""
+
+
+class MembershipPromotionMeasurements(TypedDict):
+    """Measurements of `partisan.membership.promotion`."""
+
+    count: int
+    """Nodes that were asked or have answered (`{node}`)."""
+
+
+class MembershipPromotionMetadata(TypedDict):
+    """Metadata of `partisan.membership.promotion`."""
+
+    node: str
+    """Name of the local node."""
+    outcome: Literal["requested", "accepted", "rejected"]
+    """What became of the request to be a neighbor, or that it was made."""
+
+
+MEMBERSHIP_PROMOTION: Final = Event[MembershipPromotionMeasurements, MembershipPromotionMetadata](
+    "partisan.membership.promotion"
+)
+"""Replacements were asked to be neighbors or have answered.
+
+Measurements: count ({node}).
+
+Metadata: node; outcome.
+
+Not of the original.
+"""
+
+
+class MembershipConflictMeasurements(TypedDict):
+    """Measurements of `partisan.membership.conflict`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class MembershipConflictMetadata(TypedDict):
+    """Metadata of `partisan.membership.conflict`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    setting: Literal["manager", "channels"]
+    """What is configured otherwise."""
+    own_value: str
+    """What this node has."""
+    peer_value: str
+    """What the peer has."""
+
+
+MEMBERSHIP_CONFLICT: Final = Event[MembershipConflictMeasurements, MembershipConflictMetadata](
+    "partisan.membership.conflict"
+)
+"""A peer is configured otherwise than this node, so that they are of no use to each other or of
+less.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; peer; setting; own_value; peer_value.
+
+Not of the original.
+"""
+
+
+class ProtocolDroppedMeasurements(TypedDict):
+    """Measurements of `partisan.protocol.dropped`."""
+
+    count: int
+    """Messages of the protocol (`{message}`)."""
+
+
+class ProtocolDroppedMetadata(TypedDict):
+    """Metadata of `partisan.protocol.dropped`."""
+
+    node: str
+    """Name of the local node."""
+    peer: NotRequired[str]
+    """Name of the node at the other end."""
+    protocol: Literal["membership", "broadcast", "relay"]
+    """What they are for."""
+    message: NotRequired[str]
+    """What kind they are of."""
+    reason: str
+    """Why they are of no use."""
+
+
+PROTOCOL_DROPPED: Final = Event[ProtocolDroppedMeasurements, ProtocolDroppedMetadata](
+    "partisan.protocol.dropped"
+)
+"""Messages of the protocol were of no use, or meant harm.
+
+Measurements: count ({message}).
+
+Metadata: node; peer, perhaps; protocol; message, perhaps; reason.
+
+Not of the original.
+"""
+
+
+class BroadcastGraftMeasurements(TypedDict):
+    """Measurements of `partisan.broadcast.graft`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class BroadcastGraftMetadata(TypedDict):
+    """Metadata of `partisan.broadcast.graft`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    root: str
+    """Node whose broadcasts the tree carries."""
+
+
+BROADCAST_GRAFT: Final = Event[BroadcastGraftMeasurements, BroadcastGraftMetadata](
+    "partisan.broadcast.graft"
+)
+"""The node missed a message, and has asked a neighbor for it and for that root's from now on.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; peer; root.
+
+Not of the original.
+"""
+
+
+class BroadcastPruneMeasurements(TypedDict):
+    """Measurements of `partisan.broadcast.prune`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+
+
+class BroadcastPruneMetadata(TypedDict):
+    """Metadata of `partisan.broadcast.prune`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    root: str
+    """Node whose broadcasts the tree carries."""
+
+
+BROADCAST_PRUNE: Final = Event[BroadcastPruneMeasurements, BroadcastPruneMetadata](
+    "partisan.broadcast.prune"
+)
+"""A message came twice, so a neighbor was asked to announce that root's from now on.
+
+Measurements: count ({occurrence}).
+
+Metadata: node; peer; root.
+
+Not of the original.
+"""
+
+
 class ChannelConfiguredMeasurements(TypedDict):
     """Measurements of `partisan.channel.configured`."""
 
@@ -995,6 +1280,35 @@ Measurements: bytes (By).
 Metadata: node; peer; channel.
 
 Listed without contents and never executed by the original.
+"""
+
+
+class MembershipViewMeasurements(TypedDict):
+    """Measurements of `partisan.membership.view`."""
+
+    count: int
+    """Nodes in the view (`{node}`)."""
+
+
+class MembershipViewMetadata(TypedDict):
+    """Metadata of `partisan.membership.view`."""
+
+    node: str
+    """Name of the local node."""
+    view: Literal["active", "passive"]
+    """Which view: of neighbors, or of nodes to replace them."""
+
+
+MEMBERSHIP_VIEW: Final = Event[MembershipViewMeasurements, MembershipViewMetadata](
+    "partisan.membership.view"
+)
+"""Nodes in a view.
+
+Measurements: count ({node}).
+
+Metadata: node; view.
+
+Not of the original.
 """
 
 

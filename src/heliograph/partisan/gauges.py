@@ -13,6 +13,11 @@ from heliograph.partisan.events import (
     CONNECTION_NEW,
     CONNECTION_OUTSTANDING,
     CONNECTION_OWNERS,
+    MEMBERSHIP_VIEW,
+    PLUMTREE_BROADCAST_ALL_MEMBERS,
+    PLUMTREE_BROADCAST_LAZY_SETS,
+    PLUMTREE_BROADCAST_NEWEAGERS,
+    PLUMTREE_BROADCAST_OUTSTANDING,
     QUEUE_DELIVERED_BYTES,
     QUEUE_DELIVERED_COUNT,
     QUEUE_RETRANSMITTED_BYTES,
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Gauges"]
 
 _Side: TypeAlias = Literal["client", "server"]
+_View: TypeAlias = Literal["active", "passive"]
 _numbers: Final = itertools.count(1)
 # Our choice: how often a look at what another thread changes meanwhile is tried.
 _ATTEMPTS: Final = 10
@@ -45,6 +51,17 @@ class _Queue(NamedTuple):
     delivered: tuple[int, int]
 
 
+class _Trees(NamedTuple):
+    """Of the broadcast trees."""
+
+    outstanding: int
+    eager: int
+    lazy: int
+    members: int
+    roots: dict[str, tuple[int, int]]
+    """How many neighbors are eager and lazy for each root."""
+
+
 class _State(NamedTuple):
     connections: dict[tuple[str, str, _Side], int]
     queues: dict[tuple[str, str], _Queue]
@@ -52,6 +69,8 @@ class _State(NamedTuple):
     dials: int
     owners: int
     opened: int
+    views: dict[_View, int]
+    trees: _Trees
 
 
 class Gauges:
@@ -64,6 +83,7 @@ class Gauges:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._told: set[tuple[str, str, _Side]] = set()
+        self._told_roots: set[str] = set()
         self._opened = 0
 
     def poll_with(self, poller: Poller, period: float | None) -> str:
@@ -113,6 +133,23 @@ class Gauges:
             driver.dialling,
             len(links),
             driver.opened,
+            driver.views(),
+            self._trees(),
+        )
+
+    def _trees(self) -> _Trees:
+        core = self._driver.core
+        plumtree = core.trees.plumtree
+        neighbors = len(plumtree.neighbors)
+        return _Trees(
+            plumtree.outstanding,
+            neighbors,
+            0,
+            len(core.specs()),
+            {
+                str(root): (len(plumtree.eager(root)), len(plumtree.lazy(root)))
+                for root in plumtree.roots
+            },
         )
 
     def _tell(self, state: _State) -> None:
@@ -128,6 +165,9 @@ class Gauges:
         CONNECTION_NEW.execute({"count": opened}, {"node": node})
         CONNECTION_OUTSTANDING.execute({"count": state.dials}, {"node": node})
         CONNECTION_OWNERS.execute({"count": state.owners}, {"node": node})
+        for view, count in state.views.items():
+            MEMBERSHIP_VIEW.execute({"count": count}, {"node": node, "view": view})
+        self._tell_trees(state.trees)
         for (peer, channel), queue in state.queues.items():
             where: QueueUnacknowledgedCountMetadata
             where = {"node": node, "peer": peer, "channel": channel}
@@ -143,3 +183,16 @@ class Gauges:
             count, size = queue.delivered
             QUEUE_DELIVERED_COUNT.execute({"count": count}, {**where})
             QUEUE_DELIVERED_BYTES.execute({"bytes": size}, {**where})
+
+    def _tell_trees(self, trees: _Trees) -> None:
+        node = str(self._driver.name)
+        PLUMTREE_BROADCAST_OUTSTANDING.execute({"count": trees.outstanding}, {"node": node})
+        PLUMTREE_BROADCAST_ALL_MEMBERS.execute({"count": trees.members}, {"node": node})
+        # New trees begin with every neighbor eager.
+        PLUMTREE_BROADCAST_NEWEAGERS.execute({"count": trees.eager}, {"node": node})
+        PLUMTREE_BROADCAST_LAZY_SETS.execute({"count": trees.lazy}, {"node": node})
+        gone = dict.fromkeys(self._told_roots - trees.roots.keys(), (0, 0))
+        self._told_roots = set(trees.roots)
+        for root, (eager, lazy) in {**trees.roots, **gone}.items():
+            PLUMTREE_BROADCAST_NEWEAGERS.execute({"count": eager}, {"node": node, "root": root})
+            PLUMTREE_BROADCAST_LAZY_SETS.execute({"count": lazy}, {"node": node, "root": root})

@@ -103,6 +103,10 @@ class LinkOwner(Protocol):
         """These frames are written now; only called if somebody listens to that."""
 
 
+_SAID: Final = frozenset({"leave", "evicted", "refused", "closed"})
+"""Reasons to hang up that a peer is told in its own words before."""
+
+
 class Link(asyncio.BufferedProtocol):
     """One connection of a node, from the moment it is dialled or accepted.
 
@@ -232,7 +236,13 @@ class Link(asyncio.BufferedProtocol):
         if self.close_reason is None:
             self.flush()
             self.close_reason = reason
-            if hasattr(self, "transport"):
+            if not hasattr(self, "transport"):
+                pass
+            elif reason in _SAID and self.side == "client" and self.transport.can_write_eof():
+                # The peer is to read the last words before it hears that they were the last: if
+                # this side did not read what is under way to it, they would be lost.
+                self.transport.write_eof()
+            else:
                 self.transport.close()
             self._let_all_go()
 

@@ -55,7 +55,7 @@ class Connection:
 def members_of(core: NodeCore) -> list[Member]:
     """Return the members of a node's cluster, itself included, in the order of their names."""
     found: dict[str, Member] = {}
-    for spec in core.members:
+    for spec in core.specs():
         peer = core.peers.get(spec.name)
         state: Literal["self", "up", "partial", "down"] = "down"
         if spec.name == core.name:

@@ -23,7 +23,7 @@ from heliograph.partisan.processes import Monitor, PendingReply, Processes, Requ
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import Atom, decode, encode
-from heliograph.partisan.wire.messages import AckedForward, Call, Clock, Forward, Relay
+from heliograph.partisan.wire.messages import AckedForward, Call, Clock
 from heliograph.partisan.wire.refs import RemoteRef, target
 
 if TYPE_CHECKING:
@@ -164,6 +164,13 @@ class Messaging:
             )
         return route
 
+    def _reached(self, node: str, channel: str | None) -> bool:
+        """Tell whether there is a connection to a node, if this one runs."""
+        if not hasattr(self, "driver") or self.driver.stopped:
+            return True
+        route = self.routes.find(node, channel)
+        return route is not None and bool(route.links)
+
     def to_self(self, to: Term, message: Term) -> None:
         """Deliver a message to an application of this node, as if it had come from another."""
         to, message = decode(encode((_destination(to), message)))  # type: ignore[misc] # a pair
@@ -196,11 +203,12 @@ class Messaging:
         if node == self.name:
             self.to_self(to, message)
             return
+        if not ack and hops and not self._reached(node, channel):
+            self.driver.do(inputs.Relay(Atom(node), _destination(to), message, hops))
+            return
         route = self.route(node, channel)
         to = _destination(to)
-        if not ack and hops and not route.links:
-            self._relay(Relay(Atom(node), Forward(to, message).term(), hops), None)
-        elif ack and not retransmission:
+        if ack and not retransmission:
             await self._send_unkept(route, to, message, partition_key)
         elif not self._traced:
             await self._send(route, to, message, partition_key, ack=ack)
@@ -250,45 +258,6 @@ class Messaging:
             f"there is no connection to {route.peer} now; it is being dialled. "
             "With ack=True the message is kept until there is"
         )
-
-    # -- By way of others -------------------------------------------------------------------------
-
-    def relayed(self, link: Link, relay: Relay) -> None:
-        """Deliver a message that came by way of others, or pass it on."""
-        if relay.node == self.name:
-            match relay.message:
-                case ("forward_message", to, message):
-                    self.deliver(None, to, message)
-                case _:
-                    pass
-        else:
-            try:
-                self._relay(Relay(relay.node, relay.message, relay.ttl - 1), link.peer)
-            except NotConnectedError:
-                self._teller.dropped("disconnected", peer=str(relay.node))
-
-    def _relay(self, relay: Relay, past: str | None) -> None:
-        """Send a message to its node, or to another of our kind, but not where it came from.
-
-        The original drops such messages when it gets them, so none goes by an Erlang node.
-        """
-        core = self.driver.core
-        direct = self.routes.find(relay.node, None)
-        routes = [direct] if direct is not None and direct.links else []
-        if not routes and relay.ttl > 0:
-            routes = [
-                route
-                for peer in core.peers
-                if peer not in {past, relay.node} and core.delivery.run(peer) is not None
-                if (route := self.routes.find(peer, None)) is not None and route.links
-            ]
-        if not routes:
-            raise NotConnectedError(
-                f"there is no connection to {relay.node} now, nor to another node that could pass "
-                "a message on"
-            )
-        route = self.driver.random.choice(routes)
-        route.pick(None).write(framed(encode(relay.term())))
 
     def _about(self, route: Route, to: Term, *, ack: bool) -> dict[str, Any]:
         return {

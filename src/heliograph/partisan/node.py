@@ -8,31 +8,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
-from heliograph.partisan.addresses import check_node_name, parse_address, resolve
+from heliograph.partisan.addresses import check_node_name, parse_address
+from heliograph.partisan.broadcasts import Broadcasts
 from heliograph.partisan.channels import check_channels
 from heliograph.partisan.discovery.discovering import Discoverer
 from heliograph.partisan.discovery.pace import DiscoveryConfig
 from heliograph.partisan.driver import Driver
-from heliograph.partisan.errors import JoinError, NodeClosedError, UnknownNodeError
+from heliograph.partisan.errors import NodeClosedError, UnknownNodeError
 from heliograph.partisan.gauges import Gauges
+from heliograph.partisan.joining import JOIN_DEADLINE, Joining
 from heliograph.partisan.limits import Admission, Limits
 from heliograph.partisan.link import LARGE, WRITE_SIZE
 from heliograph.partisan.loops import running_loop
+from heliograph.partisan.managers import FullMesh
 from heliograph.partisan.members import connections_of, members_of
 from heliograph.partisan.messaging import Messaging
 from heliograph.partisan.protocol import ProtocolConfig, inputs
-from heliograph.partisan.protocol.effects import (
-    CallRequested,
-    Connected,
-    Monitored,
-    PeerDown,
-    PeerJoined,
-    PeerUp,
-)
+from heliograph.partisan.protocol.effects import CallRequested, Monitored, PeerDown
 from heliograph.partisan.sending import Routes
 from heliograph.partisan.telling import Teller, addresses
 from heliograph.partisan.watching import Watchers
@@ -44,26 +40,23 @@ if TYPE_CHECKING:
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.discovery import Source
     from heliograph.partisan.inbox import Inbox, Overflow
+    from heliograph.partisan.managers import Manager
     from heliograph.partisan.members import Connection, Member
     from heliograph.partisan.processes import Monitor
+    from heliograph.partisan.protocol.broadcasting import BroadcastHandler
     from heliograph.partisan.protocol.core import NodeCore
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.sending import Route
     from heliograph.partisan.tls import Tls
-    from heliograph.partisan.waiting import Waiter
     from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
     from heliograph.poller import Poller
 
 __all__ = ["Node"]
 
+Part = TypeVar("Part")
+
 _BUSY_POLL = 0.0001
 """Seconds; covers a round trip between two nodes that are awake, several times over."""
-_JOIN_DEADLINE = 10.0
-"""Seconds that joining may take unless told otherwise; our choice, for a node that starts late."""
-
-
-_PROGRESS = frozenset({Connected, PeerJoined, PeerUp})
-"""What a node that joins waits for."""
 
 
 class Node:
@@ -94,6 +87,8 @@ class Node:
             `heliograph.partisan.discovery`.
         discovery_config: How often it does.
         trace: Whether messages to nodes of our kind carry trace context, by the core's propagator.
+        manager: Chooses whom it is connected to; `FullMesh` if None. It is the same for all nodes
+            of a cluster.
         as_original: Whether peers of our kind are treated as Erlang nodes: each message is
             acknowledged by itself, and may come twice. For comparison and for tests.
         busy_poll: Seconds for which the node looks for more after each read before its event loop
@@ -106,7 +101,8 @@ class Node:
         limits: Bounds of everything.
 
     Raises:
-        ValueError: A name, an address or a channel is malformed, or `busy_poll` out of range.
+        ValueError: A name, an address or a channel is malformed, `busy_poll` is out of range, or
+            `state` is given and there is no full mesh, whose membership alone is kept.
     """
 
     def __init__(
@@ -126,6 +122,7 @@ class Node:
         trace: bool = False,
         as_original: bool = False,
         busy_poll: float = _BUSY_POLL,
+        manager: Manager | None = None,
     ) -> None:
         if not 0 <= busy_poll <= 0.01:
             raise ValueError(f"busy_poll is {busy_poll!r} s; it must be from 0 to 0.01")
@@ -139,6 +136,10 @@ class Node:
         self._watchers = Watchers()
         self._teller = Teller(name, self._watchers)
         atom = Atom(name)
+        manager = manager or FullMesh()
+        if state is not None and not manager.mesh:
+            raise ValueError("state keeps the membership of a full mesh; other managers have none")
+        self._broadcasts = Broadcasts(atom, self.limits, self._teller)
         self._messaging = Messaging(atom, self.limits, self._teller, traced=trace)
         config = protocol or ProtocolConfig()
         handshake = min(config.handshake_timeout, int(self.limits.handshake * 1e9))
@@ -153,17 +154,18 @@ class Node:
             state_file=None if state is None else Path(state),
             as_original=as_original,
             busy_poll=round(busy_poll * 1e9),
+            manager=manager,
             teller=self._teller,
             inboxes=self._messaging.inboxes,
             deliver=self._messaging.deliver,
-            relayed=self._messaging.relayed,
+            came=self._broadcasts.hold,
             told=self._told,
         )
         self._discoverer = Discoverer(
             self, discovery, discovery_config or DiscoveryConfig(), self._driver.random
         )
         self._trace = trace
-        self._progress: Waiter | None = None
+        self._joining = Joining(self._driver)
         self._entered = False
         self._tasks: TaskGroup
         self._table: dict[str, dict[str | None, Route]] = {}
@@ -194,6 +196,7 @@ class Node:
             messaging.routes = self._routes
             messaging.loop = loop
             self._core.remote.processes.update(messaging.inboxes)
+            self._broadcasts.begin(self._driver)
             self._tasks.start_soon(self._discoverer.run, self._driver.dialling_context)
         except BaseException as failure:
             await self._end(failure)
@@ -226,6 +229,16 @@ class Node:
             raise NodeClosedError(f"{self.name} does not run: use it inside `async with`")
         return self._driver.core
 
+    def _running(self, part: Part) -> Part:
+        """Return a part of the node that needs it to run.
+
+        Raises:
+            NodeClosedError: It does not.
+        """
+        if not self.running:
+            raise NodeClosedError(f"{self.name} does not run: use it inside `async with`")
+        return part
+
     @property
     def running(self) -> bool:
         """Whether it was entered and not left."""
@@ -236,10 +249,13 @@ class Node:
         """Where others reach it, with the ports it really has."""
         return tuple(addresses(self._core.spec))
 
+    @property
+    def unsaved(self) -> OSError | None:
+        """Why the membership is not in its file; None if it is, or if there is no file."""
+        return self._driver.unsaved
+
     def _told(self, effect: Effect) -> None:
-        if self._progress is not None and type(effect) in _PROGRESS:
-            self._progress.set()
-            self._progress = None
+        self._joining.told(effect)
         if type(effect) is PeerDown:
             self._messaging.processes.node_down(effect.spec.name)
         elif type(effect) is Monitored:
@@ -250,7 +266,7 @@ class Node:
 
     # -- Membership -------------------------------------------------------------------------------
 
-    async def join(self, name: str, address: str, *, deadline: float = _JOIN_DEADLINE) -> None:
+    async def join(self, name: str, address: str, *, deadline: float = JOIN_DEADLINE) -> None:
         """Join the cluster that a node is a member of; return when this node is a member, too.
 
         A node that cannot be reached is tried again until the deadline. Joining oneself, or a node
@@ -265,9 +281,9 @@ class Node:
             JoinError: The node cannot be reached, has another name or speaks another protocol.
             ValueError: The name or the address is malformed.
         """
-        await self._join(name, address, deadline, "join")
+        await self._running(self._joining).join(name, address, deadline, "join")
 
-    async def sync_join(self, name: str, address: str, *, deadline: float = _JOIN_DEADLINE) -> None:
+    async def sync_join(self, name: str, address: str, *, deadline: float = JOIN_DEADLINE) -> None:
         """Join, and return when every connection is there, in both directions; else as `join`.
 
         Of those that an Erlang node makes to this one, the first is enough.
@@ -275,46 +291,7 @@ class Node:
         Raises:
             JoinError: As for `join`; or some connections were not made in time.
         """
-        await self._join(name, address, deadline, "up")
-
-    async def _join(self, name: str, address: str, seconds: float, until: ChangeKind) -> None:
-        core, atom = self._core, Atom(check_node_name(name))
-        if name == self.name:
-            return
-        try:
-            found = await resolve(address)
-        except OSError as error:
-            raise JoinError(f"cannot join {name} at {address}: {error}") from error
-        why: object = None
-        try:
-            with anyio.move_on_after(seconds):
-                self._driver.do(inputs.Join(atom, found))
-                while not self._joined(atom, until):
-                    self._progress = progress = self._progress or self._loop.make_waiter()
-                    await progress.wait()
-                # Whoever comes back after this knows where.
-                await self._driver.saved()
-                return
-            why = self._driver.failures.get(name) or "it does not answer"
-        finally:
-            if atom in core.peers and not core.members.named(atom):
-                self._driver.do(inputs.Leave(atom))
-        if why in {"protocol_error", "closed", "timeout"}:
-            why = f"it is another node than {name}, or speaks another protocol ({why})"
-        raise JoinError(f"{self.name} could not join {name} at {address} in {seconds:g} s: {why}")
-
-    def _joined(self, name: Atom, until: ChangeKind) -> bool:
-        peer = self._core.peers.get(name)
-        if peer is None or peer.joining or not self._core.members.named(name):
-            return False
-        if until == "join":
-            return peer.connected
-        # It has dialled us, too: answers go over connections of its own. An Erlang node takes a
-        # second for each connection of a channel; one of them is enough to be answered.
-        ours = self._core.delivery.run(name) is not None
-        wanted = sum(channel.parallelism for channel in self.channels) if ours else 1
-        back = [each for each in self.connections() if each.side == "server" and each.peer == name]
-        return peer.up and len(back) >= wanted
+        await self._running(self._joining).join(name, address, deadline, "up")
 
     async def leave(self, name: str | None = None) -> None:
         """Leave the cluster, or remove another node from it.
@@ -392,6 +369,66 @@ class Node:
             The measurement's name.
         """
         return Gauges(self._driver).poll_with(poller, period)
+
+    # -- Broadcasts -------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        channel: str | None = None,
+        capacity: int | None = None,
+        overflow: Overflow = "wait",
+    ) -> Inbox:
+        """Take part in broadcasts of a name: return an inbox for what other nodes broadcast.
+
+            news = node.subscribe("news")
+            await node.broadcast("news", b"hello")
+
+        Each message comes once, whatever way it took. Closing the inbox ends it for the
+        application; the node still passes on what others broadcast. May be called before the node
+        is entered.
+
+        Args:
+            name: The name; an Erlang node calls it the handler's module.
+            channel: The channel that this node's part of the tree uses; the default one if None.
+            capacity: Messages the inbox holds; `Limits.inbox` if None.
+            overflow: What it does when it is full; see `Overflow`.
+
+        Raises:
+            NameTakenError: The node takes part in them already.
+            ValueError: The capacity or the policy is none.
+        """
+        return self._broadcasts.subscribe(name, channel, capacity, overflow)
+
+    def handle_broadcasts(self, name: str, handler: BroadcastHandler) -> None:
+        """Take part in broadcasts by a handler of one's own, as `partisan_plumtree_broadcast` has.
+
+        Args:
+            name: The name; an Erlang node calls it the handler's module.
+            handler: Says what is new, and what is needed again.
+
+        Raises:
+            NameTakenError: The node takes part in them already.
+        """
+        self._broadcasts.add(name, handler)
+
+    async def broadcast(self, name: str, message: Any) -> None:
+        """Send a message to all nodes that take part in broadcasts of a name.
+
+        It goes along the broadcast tree. Return when it was accepted for sending to the next nodes;
+        what a node misses it asks for. It waits up to a second for neighbors that do not keep up.
+
+        Args:
+            name: The name that was subscribed to, or that a handler was added for.
+            message: Any term; for a handler, what its `broadcast_data` takes.
+
+        Raises:
+            UnknownHandlerError: The node takes no part in them.
+            EncodeError: The message is no term.
+            NodeClosedError: The node does not run.
+        """
+        await self._running(self._broadcasts).broadcast(name, message)
 
     # -- Messages ---------------------------------------------------------------------------------
 

@@ -28,7 +28,6 @@ from heliograph.partisan.wire.messages import (
     AckedForward,
     Clock,
     Forward,
-    Relay,
     parse,
     parse_forward,
 )
@@ -70,9 +69,6 @@ class ReceiverOwner(Protocol):
 
     def deliver(self, link: Link, target: Term, message: Term) -> None:
         """Deliver a message that is not for an inbox, or not a plain one."""
-
-    def relayed(self, link: Link, relay: Relay) -> None:
-        """Take a message that came by way of others."""
 
     def misbehaved(self, link: Link, reason: DecodeError) -> None:
         """End a connection that cannot be understood any more."""
@@ -178,8 +174,6 @@ class Receiver:
             control.append(message)
         elif kind is Forward and link.early is not None:
             self._deliver(link, message.to, message.message)  # type: ignore[attr-defined]
-        elif kind is Relay:
-            self._owner.relayed(link, message)  # type: ignore[arg-type]
         elif kind is AckedForward:
             self._acked(link, data, start, end, message)  # type: ignore[arg-type]
         elif kind is Ack:

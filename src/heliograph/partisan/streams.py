@@ -170,7 +170,7 @@ class StreamTransport(asyncio.Transport):
         self._buffer: list[bytes | bytearray | memoryview] = []
         self._size = 0
         self._high, self._low = 4 * _READ_SIZE, _READ_SIZE
-        self._paused = self._closing = self._reading_paused = False
+        self._paused = self._closing = self._reading_paused = self._ended = False
         self._failure: BaseException | None = None
         self._scope = anyio.CancelScope()
         self._more: Waiter | None = None
@@ -213,6 +213,9 @@ class StreamTransport(asyncio.Transport):
                     if self._closing:
                         self._scope.cancel()
                         return
+                    if self._ended:
+                        await self._stream.send_eof()
+                        return
                     self._more = self._loop.make_waiter()
                     await self._more.wait()
                 data, self._buffer = b"".join(self._buffer), []
@@ -246,7 +249,7 @@ class StreamTransport(asyncio.Transport):
         return self._size
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closing:
+        if self._closing or self._ended:
             return
         self._buffer.append(data)
         self._size += len(data)
@@ -268,11 +271,21 @@ class StreamTransport(asyncio.Transport):
         if self._go_on is not None:
             self._go_on.set()
 
+    def can_write_eof(self) -> bool:
+        return self._stream.extra(TLSAttribute.tls_version, None) is None  # noqa: S610
+
+    def write_eof(self) -> None:
+        self._ended = True
+        if self._more is not None:
+            self._more.set()
+
     def is_closing(self) -> bool:
         return self._closing
 
     def close(self) -> None:
         self._closing = True
+        if self._ended:
+            self._scope.cancel()  # all was written
         if self._more is not None:
             self._more.set()
 

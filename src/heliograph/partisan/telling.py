@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from heliograph import Error, Ok
 from heliograph.partisan.events import (
+    BROADCAST_GRAFT,
+    BROADCAST_PRUNE,
     CHANNEL_CONFIGURED,
     CONNECTION_CLIENT_HEARTBEAT,
     CONNECTION_SERVER_HEARTBEAT,
+    MEMBERSHIP_CONFLICT,
+    MEMBERSHIP_NEIGHBOR_DOWN,
+    MEMBERSHIP_NEIGHBOR_UP,
     MEMBERSHIP_PEER_CHANNEL_DOWN,
     MEMBERSHIP_PEER_CHANNEL_UP,
     MEMBERSHIP_PEER_DOWN,
     MEMBERSHIP_PEER_JOIN,
     MEMBERSHIP_PEER_LEAVE,
     MEMBERSHIP_PEER_UP,
+    MEMBERSHIP_PROMOTION,
+    MEMBERSHIP_SHUFFLE,
+    MEMBERSHIP_UNSAVED,
     MESSAGE_DROPPED,
+    PROTOCOL_DROPPED,
     SOCKET_CLOSE,
     SOCKET_CONNECT,
     SOCKET_OPEN,
@@ -27,6 +36,7 @@ from heliograph.partisan.events import (
     SOCKET_SEND,
     SOCKET_TAG_MSG,
 )
+from heliograph.partisan.protocol import effects
 from heliograph.partisan.watching import Change
 
 if TYPE_CHECKING:
@@ -35,6 +45,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.events import (
         MessageDroppedMetadata,
+        ProtocolDroppedMetadata,
         SocketCloseMetadata,
         SocketConnectMetadata,
         SocketRecvMetadata,
@@ -47,6 +58,10 @@ if TYPE_CHECKING:
 __all__ = ["DownReason", "DropReason", "Teller", "frame_tag"]
 
 DownReason = Literal["leave", "evicted", "closed", "failure", "timeout", "shutdown"]
+NeighborDownReason = Literal[
+    "evicted", "leave", "failure", "timeout", "closed", "refused", "shutdown"
+]
+Outcome = Literal["requested", "accepted", "rejected"]
 CloseReason = Literal[
     "leave", "evicted", "closed", "failure", "timeout", "protocol_error", "refused", "shutdown"
 ]
@@ -84,6 +99,10 @@ class Teller:
         self._watchers = watchers
 
     # -- Membership -------------------------------------------------------------------------------
+
+    def unsaved(self, failure: OSError) -> None:
+        """The membership is not on disk, and should be."""
+        MEMBERSHIP_UNSAVED.execute({"count": 1}, {"node": self._node, "failure": failure})
 
     def joined(self, spec: NodeSpec) -> None:
         """A node is a member now."""
@@ -151,6 +170,87 @@ class Teller:
                 {"count": 1},
                 {"node": self._node, "name": channel.name, "config": channel.config},
             )
+
+    # -- Partial views and broadcast trees --------------------------------------------------------
+
+    def neighbor_up(self, spec: NodeSpec) -> None:
+        """A node is a neighbor now."""
+        MEMBERSHIP_NEIGHBOR_UP.execute(
+            {"count": 1},
+            {"node": self._node, "name": str(spec.name), "listen_addrs": addresses(spec)},
+        )
+        self._watchers.tell(Change("neighbor_up", str(spec.name)))
+
+    def neighbor_down(self, spec: NodeSpec, reason: str) -> None:
+        """A node is a neighbor no more."""
+        MEMBERSHIP_NEIGHBOR_DOWN.execute(
+            {"count": 1},
+            {
+                "node": self._node,
+                "name": str(spec.name),
+                "listen_addrs": addresses(spec),
+                "reason": cast("NeighborDownReason", reason),
+            },
+        )
+        self._watchers.tell(Change("neighbor_down", str(spec.name), None, reason))
+
+    def mismatched(self, found: effects.Mismatched) -> None:
+        """A peer is configured otherwise."""
+        _log.warning(
+            "%s: the %s of %s is %s, and not %s",
+            self._node,
+            found.setting,
+            found.peer,
+            found.theirs,
+            found.own,
+        )
+        MEMBERSHIP_CONFLICT.execute(
+            {"count": 1},
+            {
+                "node": self._node,
+                "peer": str(found.peer),
+                "setting": cast("Literal['manager', 'channels']", found.setting),
+                "own_value": found.own,
+                "peer_value": found.theirs,
+            },
+        )
+
+    def tell(self, effect: effects.Effect) -> None:
+        """Tell what needs nothing done, if it is of partial views or broadcast trees."""
+        match effect:
+            case effects.Grafted(peer, root):
+                BROADCAST_GRAFT.execute(
+                    {"count": 1}, {"node": self._node, "peer": str(peer), "root": str(root)}
+                )
+            case effects.Pruned(peer, root):
+                BROADCAST_PRUNE.execute(
+                    {"count": 1}, {"node": self._node, "peer": str(peer), "root": str(root)}
+                )
+            case effects.Dropped():
+                self._ignored(effect)
+            case effects.NeighborUp(spec):
+                self.neighbor_up(spec)
+            case effects.Shuffled():
+                MEMBERSHIP_SHUFFLE.execute({"count": 1}, {"node": self._node})
+            case effects.Promoted(outcome, count):
+                MEMBERSHIP_PROMOTION.execute(
+                    {"count": count},
+                    {"node": self._node, "outcome": cast("Outcome", outcome)},
+                )
+            case _:
+                pass
+
+    def _ignored(self, dropped: effects.Dropped) -> None:
+        metadata: ProtocolDroppedMetadata = {
+            "node": self._node,
+            "protocol": cast("Literal['membership', 'broadcast', 'relay']", dropped.protocol),
+            "reason": dropped.reason,
+        }
+        if dropped.peer is not None:
+            metadata["peer"] = str(dropped.peer)
+        if dropped.message:
+            metadata["message"] = dropped.message
+        PROTOCOL_DROPPED.execute({"count": dropped.count}, metadata)
 
     # -- Sockets ----------------------------------------------------------------------------------
 

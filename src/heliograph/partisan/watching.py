@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "ChangeKind", "Changes", "Subscription", "Watchers"]
 
-ChangeKind: TypeAlias = Literal["join", "leave", "up", "down", "channel_up", "channel_down"]
+ChangeKind: TypeAlias = Literal[
+    "join",
+    "leave",
+    "up",
+    "down",
+    "channel_up",
+    "channel_down",
+    "neighbor_up",
+    "neighbor_down",
+]
 
 _log: Final = logging.getLogger("heliograph.partisan")
 
@@ -29,9 +38,10 @@ class Change:
     Attributes:
         kind: `"join"` and `"leave"` are about membership; `"up"` and `"down"` about connections to
             the peer: all there, or the last one gone; `"channel_up"` and `"channel_down"` the same
-            for one channel.
+            for one channel; `"neighbor_up"` and `"neighbor_down"` about this node's view, if it has
+            a partial one.
         node: The peer's name.
-        channel: The channel's name, for the last two.
+        channel: The channel's name, if it is about one.
         reason: Why it is down: `"leave"`, `"evicted"`, `"closed"`, `"failure"`, `"timeout"` or
             `"shutdown"`; None for all that is not about being down.
     """

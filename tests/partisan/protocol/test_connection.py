@@ -10,6 +10,7 @@ from heliograph.partisan.protocol.effects import (
     Connected,
     Deliver,
     Dial,
+    Dropped,
     Hangup,
     Heartbeat,
     PeerDown,
@@ -161,7 +162,9 @@ class TestAccepting:
         node = play()
         number = node.accept(N2)
 
-        assert node.hear(number, Unknown(1, "no message")) == []
+        effects = node.hear(number, Unknown(1, "no message"))
+
+        assert effects == [Dropped("membership", "ignored", 1, N2)]
         assert node.core.statistics.ignored == 1
 
 

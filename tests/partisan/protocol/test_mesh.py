@@ -20,6 +20,7 @@ from heliograph.partisan.protocol.effects import (
     ChannelDown,
     ChannelUp,
     Dial,
+    Dropped,
     Hangup,
     LeftCluster,
     PeerDown,
@@ -328,7 +329,9 @@ class TestGossip:
     def test_what_is_no_state_is_dropped(self) -> None:
         node = Play(known=BOTH)
 
-        assert node.hear(node.accept(N2), Gossip(S2, b"nonsense")) == []
+        effects = node.hear(node.accept(N2), Gossip(S2, b"nonsense"))
+
+        assert effects == [Dropped("membership", "malformed", 1, N2)]
         assert node.core.statistics.malformed == 1
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from heliograph.partisan.protocol.plumtree import PlumtreeConfig
+from heliograph.partisan.protocol.relay import RelayConfig
 from heliograph.partisan.protocol.streams import DeliveryConfig
 
 if TYPE_CHECKING:
@@ -52,3 +54,20 @@ class ProtocolConfig:
     """How references to processes are written; `remote_ref_format` of the original."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """Of acknowledged delivery."""
+    broadcast: PlumtreeConfig = field(default_factory=PlumtreeConfig)
+    """Of the broadcast trees."""
+    relay: RelayConfig = field(default_factory=RelayConfig)
+    """Of messages that go by way of others."""
+    early: int = 64
+    """Messages kept of a peer that sends some before it says who it is; our choice."""
+    check_timeout: int = 2 * _SECOND
+    """Wait for a neighbor's pong when a partial view has it checked at once; our choice."""
+    grace: int = _SECOND // 10
+    """How long a neighbor that hung up may take to say why; our choice: what it said comes by
+    another connection."""
+    linger: int = 10 * _SECOND
+    """How long a connection to a node that is no neighbor stays open unused; our choice."""
+    retain: int = 60 * _SECOND
+    """How long messages to be acknowledged are kept for a neighbor that was lost; our choice."""
+    partners: int = 1_024
+    """Nodes a partial view may talk to at a time beside its neighbors; our choice."""

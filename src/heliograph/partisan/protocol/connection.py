@@ -71,6 +71,7 @@ class Connection:
         reference: Makes a reference never used before, as a ping's name.
         peer: Whom we dial; None if we were dialled.
         channel: The channel we dial for.
+        tag: What kind of node this is, in the original's sense.
 
     Attributes:
         dialled: Whether we dialled.
@@ -78,6 +79,8 @@ class Connection:
         channel: The channel's name; None until then too.
         phase: Where it is in its life.
         state: The peer's membership state, once a connection that we dialled is ready.
+        peer_tag: The peer's tag, from then on.
+        early: What a peer that dialled has sent before it said who it is.
         reason: Why it was closed, once it is.
         touched: When something came of it last, in nanoseconds.
     """
@@ -89,10 +92,13 @@ class Connection:
         "_pinged",
         "_pings",
         "_reference",
+        "_tag",
         "channel",
         "dialled",
+        "early",
         "number",
         "peer",
+        "peer_tag",
         "phase",
         "reason",
         "state",
@@ -107,6 +113,7 @@ class Connection:
         reference: Callable[[], Term],
         peer: Atom | None = None,
         channel: Atom | None = None,
+        tag: Atom = UNDEFINED,
     ) -> None:
         self.number: int = number
         self.peer = peer
@@ -114,11 +121,14 @@ class Connection:
         self.dialled: bool = peer is not None
         self.phase: Phase = Phase.DIALLING if self.dialled else Phase.HEARING
         self.state: Term = None
+        self.peer_tag: Atom = UNDEFINED
+        self.early: list[Message] = []
         self.reason: str = ""
         self.touched: int = 0
         self._own = own
         self._config = config
         self._reference = reference
+        self._tag = tag
         self._pings: dict[Hashable, int] = {}  # unanswered, with when each was sent
         self._pinged = 0  # when the last was
         self._attempts = 0
@@ -162,6 +172,7 @@ class Connection:
                 effects += self._greeted(message)
             elif isinstance(message, State) and self.phase is Phase.JOINING:
                 self.state = message.state
+                self.peer_tag = message.tag
                 effects += self._ready(now)
             elif isinstance(message, ClientHello) and self.phase is Phase.HEARING:
                 effects += self._heard(message, now, state)
@@ -194,6 +205,21 @@ class Connection:
         if self._attempts >= self._config.ping_attempts:
             return self.hangup("timeout")
         self._attempts += 1
+        return self._ping(now, timestamp, self._config.ping_timeout)
+
+    def check(self, now: int, timestamp: int) -> list[Effect]:
+        """Ping at once, and take it for an answer if nothing comes for a while.
+
+        Args:
+            now: Nanoseconds.
+            timestamp: The time of day for the ping, in milliseconds.
+        """
+        if self.phase is not Phase.READY:
+            return []
+        self._attempts = self._config.ping_attempts
+        return self._ping(now, timestamp, self._config.check_timeout)
+
+    def _ping(self, now: int, timestamp: int, wait: int) -> list[Effect]:
         self._pinged = now
         reference = self._reference()
         if len(self._pings) >= self._config.ping_attempts:
@@ -201,7 +227,7 @@ class Connection:
         self._pings[exact(reference)] = now
         return [
             Write(self.number, Ping(self._own, reference, timestamp)),
-            SetTimer(self._timer("keep_alive"), now + self._config.ping_timeout),
+            SetTimer(self._timer("keep_alive"), now + wait),
         ]
 
     def hangup(self, reason: str) -> list[Effect]:
@@ -229,7 +255,7 @@ class Connection:
             return self.hangup("refused")  # we dialled ourselves, or two nodes have one name
         self.peer = hello.node
         self.channel = hello.channel
-        return [Write(self.number, State(UNDEFINED, state())), *self._ready(now)]
+        return [Write(self.number, State(self._tag, state())), *self._ready(now)]
 
     def _ready(self, now: int) -> list[Effect]:
         self.phase = Phase.READY

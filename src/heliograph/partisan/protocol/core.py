@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Final
 from heliograph.partisan.errors import NotConnectedError, QueueFullError, UnknownNodeError
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.protocol.connection import Phase
-from heliograph.partisan.protocol.effects import CancelTimer, Deliver, Persist, SetTimer, Write
+from heliograph.partisan.protocol.effects import (
+    CancelTimer,
+    Deliver,
+    Dropped,
+    Persist,
+    SetTimer,
+    Write,
+)
 from heliograph.partisan.protocol.identity import is_ours
 from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.mesh import Mesh
@@ -31,12 +38,19 @@ from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Ack,
     AckedForward,
+    Broadcast,
     Clock,
     Demonitor,
     Down,
     Forward,
     Gossip,
+    Graft,
+    IgnoredIHave,
+    IHave,
     Monitor,
+    Prune,
+    RawRelay,
+    Relay,
     RpcCall,
 )
 
@@ -75,6 +89,7 @@ class NodeCore(Mesh):
             NotConnectedError: Its node cannot be reached now. A message to be acknowledged is kept
                 instead, and sent later.
             QueueFullError: Too many of its messages are unacknowledged.
+            KeyError: It broadcasts by a handler that was not added.
         """
         match happened:
             case inputs.Received(number, messages):
@@ -102,6 +117,12 @@ class NodeCore(Mesh):
                 return self._stop(now)
             case inputs.EndProcess(process, reason):
                 return self._answer(self.remote.ended(process, reason))
+            case inputs.Broadcast(module, broadcast):
+                return self.trees.broadcast(module, broadcast, now)
+            case inputs.AddHandler(module, handler):
+                return self.trees.add(module, handler, now)
+            case inputs.Relay(name, to, message, ttl):
+                return self.trees.relay(name, to, message, ttl, now)
             case _:
                 return self._request(happened)
 
@@ -156,6 +177,8 @@ class NodeCore(Mesh):
         if key.kind == "retransmit":
             again = SetTimer(key, now + self.config.delivery.retransmit_interval)
             return [again, *self._retransmit(now)]
+        if key.kind in {"lazy", "exchange"}:
+            return self.trees.fired(key, now)
         if key.kind == "connect":
             peer = self.peers.get(Atom(key.of))
             return [] if peer is None else self._connect(peer, now)
@@ -233,12 +256,29 @@ class NodeCore(Mesh):
             return []  # it was hung up on meanwhile
         was = connection.phase
         effects, others = connection.received(messages, now, self.state)
+        others = self._in_turn(connection, others)
         if was is not Phase.READY and connection.phase is Phase.READY:
             effects += self._established(connection, now)
         for message in others:
             if number in self.connections:
                 effects += self._message(connection, message, now)
-        return [*effects, *self._forget_closed(connection, now), *self._acknowledge()]
+        return [
+            *effects,
+            *self._forget_closed(connection, now),
+            *self._acknowledge(),
+            *self._counted(connection.peer),
+        ]
+
+    def _in_turn(
+        self,
+        connection: Connection,  # noqa: ARG002 - as some managers need it
+        messages: list[Message],
+    ) -> list[Message]:
+        """Return the messages whose turn it is: here all, also of a peer before its hello."""
+        return messages
+
+    def _counted(self, peer: Atom | None) -> list[Effect]:
+        return [Dropped("membership", each, n, peer) for each, n in self._tally.changes()]
 
     def _message(self, connection: Connection, message: Message, now: int) -> list[Effect]:
         channel = connection.channel or UNDEFINED
@@ -256,12 +296,19 @@ class NodeCore(Mesh):
                 return []
             case Gossip():
                 return self._gossiped(message, now)
+            case Broadcast() | Prune() | IHave() | IgnoredIHave() | Graft():
+                return self.trees.received(connection.peer, message, now)
+            case Relay() | RawRelay():
+                return self.trees.relayed(connection.peer, message, self._direct(), now)
             case RpcCall() | Monitor() | Demonitor() | Down():
                 effects, answers = self.remote.received(message, channel, self._random)
                 return [*effects, *self._answer(answers)]
             case _:
                 self.statistics.ignored += 1
                 return []
+
+    def _direct(self) -> set[Atom]:
+        return {name for name, peer in self.peers.items() if peer.connected}
 
     def _acked(self, message: AckedForward, channel: Atom) -> list[Effect]:
         source = message.source

@@ -19,20 +19,30 @@ __all__ = [
     "Connected",
     "Deliver",
     "Dial",
+    "Dropped",
     "Effect",
+    "Forgotten",
+    "Grafted",
     "Hangup",
     "Heartbeat",
     "LeftCluster",
+    "Mismatched",
     "Monitored",
+    "NeighborDown",
+    "NeighborUp",
     "PeerDown",
     "PeerJoined",
     "PeerLeft",
     "PeerUp",
     "Persist",
+    "Promoted",
+    "Pruned",
     "SetTimer",
+    "Shuffled",
     "Transmit",
     "Undelivered",
     "Write",
+    "WriteAll",
 ]
 
 
@@ -59,6 +69,14 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteAll:
+    """Send one frame of the protocol itself on several connections."""
+
+    connections: tuple[int, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
 class Transmit:
     """Send stored messages on a connection, in order: again, or for the first time.
 
@@ -80,7 +98,8 @@ class Hangup:
 
     connection: int
     reason: str
-    """`leave`, `failure`, `timeout`, `protocol_error`, `refused` or `shutdown`."""
+    """`leave`, `evicted`, `closed`, `failure`, `timeout`, `protocol_error`, `refused` or
+    `shutdown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +247,92 @@ class Undelivered:
     payloads: list[Any]
 
 
+# --- to be told, of partial views and broadcast trees ---
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborUp:
+    """A node is in this one's view now."""
+
+    spec: NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborDown:
+    """A node is in this one's view no more."""
+
+    spec: NodeSpec
+    reason: str
+    """`evicted`, `leave`, `failure`, `timeout`, `closed`, `refused` or `shutdown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Nothing is kept of a peer any more."""
+
+    peer: Atom
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """This node has begun to exchange replacements with another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """This node has asked replacements to become neighbors, or was answered."""
+
+    outcome: str
+    """`requested`, `accepted` or `rejected`."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grafted:
+    """This node has asked a neighbor for a message, and for that root's from now on."""
+
+    peer: Atom
+    root: Atom
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """This node has asked a neighbor for no more messages of a root."""
+
+    peer: Atom
+    root: Atom
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Messages of the protocol itself came to nothing."""
+
+    protocol: str
+    """`membership`, `broadcast` or `relay`."""
+    reason: str
+    """What was counted: `forged`, `malformed`, `unknown`, ..."""
+    count: int
+    peer: Atom | None = None
+    """Who has sent them, if they came of a connection whose peer is known."""
+    message: str = ""
+    """What kind of message it was, if that is known: `forward_join`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """A peer was configured otherwise than this node."""
+
+    peer: Atom
+    setting: str
+    """`manager` or `channels`."""
+    own: str
+    theirs: str
+
+
 Effect: TypeAlias = (
     Dial
     | Write
+    | WriteAll
     | Transmit
     | Hangup
     | SetTimer
@@ -249,4 +351,13 @@ Effect: TypeAlias = (
     | Heartbeat
     | LeftCluster
     | Undelivered
+    | NeighborUp
+    | NeighborDown
+    | Forgotten
+    | Shuffled
+    | Promoted
+    | Grafted
+    | Pruned
+    | Dropped
+    | Mismatched
 )

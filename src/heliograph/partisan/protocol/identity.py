@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who a node is, beyond its name: the actor that says so, and the numbers its messages carry.
 
-Two fields of the protocol are opaque to an Erlang node: it stores the actor of a membership state
-without ever looking into it, and it sends the clock of an acknowledged message back as it came.
+Some fields of the protocol are opaque to an Erlang node: it stores the actor of a membership state
+without ever looking into it, it sends the clock of an acknowledged message back as it came, and of
+HyParView's epochs it wants to know which is later.
 Nodes of our kind recognise each other by them, and no frame tells an Erlang node of it:
 
 ```text
 actor, 20 bytes       "heliograph" | version | features | incarnation, 6 bytes | random, 2 bytes
 number, 128 bits       0xB7, 8 bits | incarnation, 48 bits | stream, 24 bits | sequence, 48 bits
+epoch, 112 bits        0xB7, 8 bits | milliseconds, 48 bits | incarnation, 48 bits | count, 8 bits
 ```
 
 An incarnation is drawn at random at each start, so that a number never means two messages, not even
@@ -25,8 +27,10 @@ __all__ = [
     "SEQUENCE_MASK",
     "Identity",
     "is_ours",
+    "new_epoch",
     "new_identity",
     "read_actor",
+    "read_epoch",
     "run_of",
     "stream_key",
 ]
@@ -44,6 +48,8 @@ _STREAM_BITS: Final = 24
 _INCARNATION_BITS: Final = 48
 _MARK: Final = 0xB7 << (SEQUENCE_BITS + _STREAM_BITS + _INCARNATION_BITS)
 _MARK_SHIFT: Final = SEQUENCE_BITS + _STREAM_BITS + _INCARNATION_BITS
+_EPOCH_MARK: Final = 0xB7
+_COMEBACK_BITS: Final = 8
 _LAST_STREAM: Final = (1 << _STREAM_BITS) - 1
 
 
@@ -91,6 +97,29 @@ def read_actor(actor: object) -> int | None:
         return None
     start = len(_MAGIC) + 2
     return int.from_bytes(actor[start : start + _INCARNATION_BITS // 8], "big")
+
+
+def new_epoch(identity: Identity, milliseconds: int) -> int:
+    """Return the epoch that announces a run, later than those of the node's former runs.
+
+    Its last bits count how often the run has left a cluster and come again.
+
+    Args:
+        identity: The run.
+        milliseconds: Since 1970, when it began.
+    """
+    head = _EPOCH_MARK << _INCARNATION_BITS | milliseconds
+    return (head << _INCARNATION_BITS | identity.incarnation) << _COMEBACK_BITS
+
+
+def read_epoch(epoch: object) -> int | None:
+    """Return the incarnation that an epoch announces, or None if its node is not of our kind."""
+    if type(epoch) is not int:
+        return None
+    rest = epoch >> _COMEBACK_BITS
+    if rest >> 2 * _INCARNATION_BITS != _EPOCH_MARK:
+        return None
+    return rest & ((1 << _INCARNATION_BITS) - 1)
 
 
 def is_ours(number: int) -> bool:

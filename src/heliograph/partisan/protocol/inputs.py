@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import UNDEFINED
 
 if TYPE_CHECKING:
+    from heliograph.partisan.protocol.broadcasting import BroadcastHandler
     from heliograph.partisan.wire import ListenAddr, Term
     from heliograph.partisan.wire.messages import Message
 
 __all__ = [
     "Accepted",
+    "AddHandler",
     "AnswerCall",
+    "Broadcast",
     "Call",
     "Demonitor",
     "DialFailed",
@@ -28,6 +31,7 @@ __all__ = [
     "Leave",
     "Monitor",
     "Received",
+    "Relay",
     "Request",
     "Send",
     "Start",
@@ -42,7 +46,8 @@ class TimerKey(NamedTuple):
     """Which timer: of what kind, and of which connection or peer."""
 
     kind: str
-    """`handshake`, `keep_alive`, `connect`, `gossip` or `retransmit`."""
+    """`handshake`, `keep_alive`, `connect`, `gossip`, `retransmit`, `lazy` or `exchange`; with a
+    partial view `overlay`, `join`, `lost`, `linger`, `forget`, `evicted` or `parted`."""
     of: int | str = 0
     """The connection's number or the peer's name; 0 where there is one such timer alone."""
 
@@ -195,6 +200,35 @@ class EndProcess:
     reason: Term = _NORMAL
 
 
+@dataclass(frozen=True, slots=True)
+class AddHandler:
+    """The application takes part in the broadcasts of a handler from now on."""
+
+    module: Atom
+    """The handler's name on the wire; in the original, that of a module."""
+    handler: BroadcastHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """The application broadcasts something, by a handler that it has added."""
+
+    module: Atom
+    broadcast: Any
+    """What the handler's `broadcast_data` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The application sends a message by way of others."""
+
+    peer: Atom
+    target: Term
+    message: Term
+    ttl: int = 4
+    """Hops beyond the first that it may take."""
+
+
 Request: TypeAlias = Call | AnswerCall | Monitor | Demonitor
 """What an application asks of another node's processes."""
 
@@ -211,5 +245,8 @@ Input: TypeAlias = (
     | Fired
     | Send
     | EndProcess
+    | AddHandler
+    | Broadcast
+    | Relay
     | Request
 )

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 from heliograph.partisan.errors import StateError
 from heliograph.partisan.protocol.config import ProtocolConfig
 from heliograph.partisan.protocol.connection import Connection, Phase
+from heliograph.partisan.protocol.counting import Tally
 from heliograph.partisan.protocol.delivery import Delivery
 from heliograph.partisan.protocol.effects import (
     CancelTimer,
     Connected,
     Dial,
     LeftCluster,
+    Mismatched,
     PeerJoined,
     PeerLeft,
     Persist,
@@ -40,6 +42,8 @@ from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.membership import EMPTY_SET, MembershipState
 from heliograph.partisan.protocol.peers import Peer
 from heliograph.partisan.protocol.remote import Remote
+from heliograph.partisan.protocol.states import manager_of
+from heliograph.partisan.protocol.trees import Trees
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import UNDEFINED, AckedForward, Clock, Gossip
 
@@ -57,9 +61,11 @@ __all__ = ["MEMBERSHIP", "Mesh", "Statistics"]
 
 MEMBERSHIP: Final = Atom("partisan_membership")
 """The channel that gossip goes by."""
+_MANAGER: Final = "full_v1"  # as states of a full mesh begin
 _TOKEN_LENGTH: Final = 20  # the original's
 _DOWN_REASONS: Final = frozenset({"leave", "evicted", "closed", "failure", "timeout", "shutdown"})
-_FINAL_REASONS: Final = frozenset({"leave", "shutdown"})  # after which nobody dials again
+# After which nobody dials again.
+_FINAL_REASONS: Final = frozenset({"leave", "evicted", "refused", "shutdown"})
 
 
 @dataclass(slots=True)
@@ -69,7 +75,7 @@ class Statistics:
     malformed: int = 0
     """Messages whose contents could not be understood; they are dropped."""
     ignored: int = 0
-    """Messages of a kind that a full mesh has no use for; they are dropped."""
+    """Messages of a kind that there is no use for; they are dropped."""
     stale_gossip: int = 0
     """States of nodes that know this one only as removed; they are not merged."""
     unroutable: int = 0
@@ -100,8 +106,10 @@ class Mesh:
         routes: Connections that may carry data, by peer and channel, in the order of their
             places among `parallelism`. The tuples are replaced, never changed.
         delivery: Acknowledged messages; drivers call it directly.
+        trees: Broadcasts and relays.
         remote: Monitors and processes; drivers say there which processes live.
         statistics: Counters.
+        tag: What kind of node it is, in the original's sense.
     """
 
     def __init__(
@@ -127,7 +135,16 @@ class Mesh:
         self.routes: dict[tuple[Atom, Atom], tuple[int, ...]] = {}
         self.delivery: Delivery[Any] = Delivery(self.identity, self.config.delivery)
         self.remote: Remote = Remote(self.name, self.config.reference_format, self.config.monitors)
+        self.trees: Trees = Trees(
+            self.name,
+            random=random,
+            config=self.config,
+            route=self.route,
+            passes_on=self.passes_on,
+        )
         self.statistics: Statistics = Statistics()
+        self.tag: Atom = UNDEFINED
+        self._tally: Tally = Tally(self.statistics, ("malformed", "ignored"))
         self._next_connection = 1
         self._told: dict[Atom, NodeSpec] = {}  # members that were told to have joined
         self._state_term: Term = None
@@ -181,6 +198,23 @@ class Mesh:
             self._state_term = MembershipState(self.identity.actor, self.members).term()
         return self._state_term
 
+    def specs(self) -> list[NodeSpec]:
+        """Return the members of the cluster as far as they are known, this node included."""
+        return list(self.members)
+
+    def is_member(self, name: Atom) -> bool:
+        """Tell whether a node is one of them."""
+        return bool(self.members.named(name))
+
+    def joined(self, name: Atom) -> bool:
+        """Tell whether a node that was asked to be joined through has let this one in."""
+        peer = self.peers.get(name)
+        return peer is not None and not peer.joining and self.is_member(name) and peer.connected
+
+    def passes_on(self, name: Atom) -> bool:
+        """Tell whether a peer passes on what it gets for others: the original does not."""
+        return self.delivery.run(name) is not None
+
     def reference(self) -> Term:
         """Make a remote reference never used before."""
         return self.remote.new_reference(self._random)
@@ -190,7 +224,9 @@ class Mesh:
     def _open(
         self, number: int, peer: Atom | None = None, channel: Atom | None = None
     ) -> Connection:
-        connection = Connection(number, self.name, self.config, self.reference, peer, channel)
+        connection = Connection(
+            number, self.name, self.config, self.reference, peer, channel, self.tag
+        )
         self.connections[number] = connection
         return connection
 
@@ -223,13 +259,20 @@ class Mesh:
         try:
             state = self._parse(connection.state)
         except StateError:
+            theirs = manager_of(connection.state)
+            if theirs not in {_MANAGER, "unknown"}:
+                told = Mismatched(name, "manager", _MANAGER, theirs)
+                return [told, *connection.hangup("protocol_error")]
             self.statistics.malformed += 1
             return connection.hangup("protocol_error")
         run = read_actor(state.actor)
         effects = self._restarted(peer, run, now)
         again = self.delivery.met(name, run)
+        known = peer.connected
         effects += [connected, *peer.opened(connection.number, channel)]
         first = self._reroute(name, channel) == 1
+        if not known:
+            effects += self.trees.reached(name, now)
         if self.spec not in self.members.merge(state.members) and not peer.joining:
             return [*effects, *self._start_anew(now, removed=True)]
         if peer.pending or peer.joining:
@@ -293,13 +336,18 @@ class Mesh:
         remain = self._reroute(name, channel)
         if not peer.connected:
             effects += self.remote.node_down(name)
+            self.trees.lost(name)
             if not peer.dialling:
                 peer.backlog.clear()
         if reason not in _FINAL_REASONS:
-            effects.append(SetTimer(TimerKey("connect", name), peer.retry_at))
+            effects += self._try_again(peer, reason, now)
             if remain and resend:
                 effects += self._resend(name, channel, now)
         return effects
+
+    def _try_again(self, peer: Peer, reason: str, now: int) -> list[Effect]:  # noqa: ARG002
+        """See what is to follow from a connection that is gone though nobody meant it to."""
+        return [SetTimer(TimerKey("connect", peer.name), peer.retry_at)]
 
     def _reroute(self, name: Atom, channel: Atom) -> int:
         """Renew the route of a channel; return how many connections it has."""

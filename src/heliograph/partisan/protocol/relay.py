@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.wire import Atom, Term
 
-__all__ = ["Delivered", "Passed", "RelayConfig", "RelayStatistics", "Relays", "Sent"]
+__all__ = ["Delivered", "Passed", "RelayConfig", "RelayStatistics", "Relays", "Sent", "Step"]
 
 _SECOND: Final = 1_000_000_000
 _PADDING: Final = 8  # bytes
@@ -102,7 +102,14 @@ class Relays:
         self._seen: dict[bytes, int] = {}
 
     def send(
-        self, node: Atom, to: Term, message: Term, eager: Sequence[Atom], now: int
+        self,
+        node: Atom,
+        to: Term,
+        message: Term,
+        eager: Sequence[Atom],
+        now: int,
+        *,
+        ttl: int | None = None,
     ) -> Step | None:
         """Send a message to a node that there is no connection to.
 
@@ -112,6 +119,7 @@ class Relays:
             message: Its contents.
             eager: This node's eager neighbors for its own broadcasts.
             now: Nanoseconds of a clock that never goes back.
+            ttl: Hops beyond the first that it may take; those of the configuration if None.
 
         Returns:
             What to do, or None if nobody is there to take it.
@@ -119,7 +127,7 @@ class Relays:
         padded = Padded(self._random.randbytes(_PADDING), message).term()
         inner = Forward(to, padded).term()
         self._is_known(node, inner, now)
-        return self._pass_on(node, inner, self.config.ttl, eager)
+        return self._pass_on(node, inner, self.config.ttl if ttl is None else ttl, eager)
 
     def received(
         self,
