@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 __all__ = ["Browser", "Page"]
 
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 60.0
 _FLAGS: Final = (
     "--headless=new",
     "--disable-dev-shm-usage",  # a container's is small
@@ -85,8 +85,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             page.call(f"{domain}.enable")
         page.resize(width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        page.call("Emulation.setEmulatedMedia", {"features": [scheme]})
+        page.prefer(dark=dark)
         page.call("Page.navigate", {"url": url})
         return page
 
@@ -191,6 +190,11 @@ class Page:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640}
         self.call("Emulation.setDeviceMetricsOverride", size)
 
+    def prefer(self, *, dark: bool) -> None:
+        """Let the user prefer dark colours, or light ones."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", {"features": [scheme]})
+
     def do(self, script: str) -> Any:
         """Run an expression of JavaScript on the page and return its value, or its promise's.
 
@@ -231,7 +235,8 @@ class Page:
 
     def text(self, selector: str) -> str:
         """The text that is shown of the first element that a selector finds."""
-        return str(self.do(f"document.querySelector({json.dumps(selector)}).innerText"))
+        found = f"document.querySelector({json.dumps(selector)})"
+        return str(self.do(f"{found}.innerText ?? {found}.textContent"))
 
     def count(self, selector: str) -> int:
         """How many elements a selector finds."""

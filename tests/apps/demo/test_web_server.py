@@ -206,12 +206,13 @@ def test_what_cannot_be_answered_is_refused(request_: str, status: int) -> None:
 )
 def test_whatever_is_asked_is_a_request_or_none(first: str, rest: str) -> None:
     head = f"{first}\r\nHost: localhost\r\n{rest}\r\n\r\n".encode("utf-8", "surrogatepass")
+    status, path = 200, ""
     try:
-        request = parse(head, "localhost")
+        path = parse(head, "localhost").path
     except RequestError as error:
-        assert error.status >= 400
-    else:
-        assert request.path.startswith("/")
+        status = error.status
+
+    assert path.startswith("/") if status == 200 else status >= 400
 
 
 @pytest.mark.parametrize(
@@ -365,10 +366,11 @@ def test_only_so_many_connections_are_served() -> None:
         with suppress(ConnectionError):
             assert await reader.read() == b""
 
-        _, writer = others[0]
-        writer.close()
-        await writer.wait_closed()
-        assert (await guest.ask(get("/")))[0] == 200
+        others[0][1].close()
+        status = 0
+        while status != 200:
+            with suppress(ConnectionError, IndexError):  # a connection that is cut has no answer
+                status, _, _ = await guest.ask(get("/"))
 
     serving(test)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from contextlib import suppress
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, Self
@@ -82,7 +81,7 @@ class WebServer:
         """
         try:
             self._server = await asyncio.start_server(
-                self._serve, self._listen.host, self._listen.port, limit=HEAD
+                self._connected, self._listen.host, self._listen.port, limit=HEAD
             )
         except OSError as error:
             msg = f"the page cannot be served at {self._listen}: {error.strerror or error}"
@@ -106,23 +105,26 @@ class WebServer:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a server runs its callbacks in tasks"
-        self._handlers.add(task)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine, so that no connection is without a handler that is known.
+        if self._closing or len(self._handlers) >= CONNECTIONS:
+            writer.transport.abort()
+            return
         writer.transport.set_write_buffer_limits(high=_UNDER_WAY)
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if len(self._handlers) > CONNECTIONS:
-                writer.transport.abort()
-            else:
-                await self._respond(reader, writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()  # whoever asks so, or does not read, gets no more
-        finally:
-            self._handlers.discard(task)
+            await self._respond(reader, writer)
             writer.close()
-            with suppress(OSError):
+            async with asyncio.timeout(_STALLED):
                 await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asks so, or does not read, gets no more
+        finally:
+            writer.transport.abort()  # nothing, if it is closed
 
     async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -24,7 +24,7 @@ const panels = [
   { panel: devicesPanel(store), topics: ["device", "member"], pause: 250 },
   { panel: tracesPanel(store), topics: ["trace", "failed"], pause: 1000 },
   { panel: eventsPanel(store, { inCatalog: catalog.open }), topics: ["log"], pause: 500 },
-  { panel: promisesPanel(store), topics: ["promises", "story"], pause: 250 },
+  { panel: promisesPanel(store), topics: ["promises", "story", "head"], pause: 250 },
   { panel: metricsPanel(store, { inCatalog: catalog.open }), topics: ["series"], pause: 1000 },
   { panel: catalog, topics: ["counts"], pause: 1000 },
 ].map((each) => ({ ...each, drawn: -Infinity, wanted: false }));
