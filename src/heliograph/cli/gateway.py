@@ -141,6 +141,8 @@ def _log_to(output: Output) -> None:
     logger = logging.getLogger("heliograph")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    # What it logs of damaged frames is told by the events of the devices.
+    logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
 
 class _Text(logging.Formatter):

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
         "heliograph.cli.completion:completion", "Print the completion script for a shell"
     ),
     "demo": LazyCommand("heliograph.cli.demo:demo", "See gateways at work, for a minute"),
+    "doctor": LazyCommand("heliograph.cli.doctor:doctor", "Look for what is missing"),
     "gateway": LazyCommand(
         "heliograph.cli.gateway:gateway", "Poll devices, share them with others, export it all"
     ),

@@ -136,6 +136,9 @@ def test_a_device_that_answers_nonsense(fleet: Fleet, fault: Fault) -> None:
         assert state["chiller"]["state"] == "failing"
         assert len(state["chiller"]["failure"].splitlines()) == 1
     fleet.wait(lambda: bool(told(process, "gateway.device.recovered", device="chiller")), "well")
+    assert process.end() == 0
+    # All that there is to be said is in the lines.
+    assert process.stderr == ""
 
 
 def test_a_device_that_is_not_there(fleet: Fleet) -> None:
@@ -149,7 +152,7 @@ def test_a_device_that_is_not_there(fleet: Fleet) -> None:
     fleet.wait(lambda: bool(told(process, "gateway.device.failing", device="ghost")), "told")
 
     go_on(fleet)
-    assert "refused" in get(fleet.health[ME], "/readyz")[1]["devices"]["ghost"]["failure"]
+    assert "no connection" in get(fleet.health[ME], "/readyz")[1]["devices"]["ghost"]["failure"]
 
 
 def test_a_file_that_is_wrong_when_it_is_read_again(fleet: Fleet) -> None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from heliograph.apps.gateway.config import GatewayConfig, Otlp
     from heliograph.catalog import Document
     from heliograph.otel import Bridge
+    from heliograph.otel.configuration import Settings
 
-__all__ = ["check_export", "export", "is_exported", "service", "tag_key", "with_tags"]
+__all__ = ["check_export", "export", "is_exported", "service", "settings", "tag_key", "with_tags"]
 
 _SERVICE: Final = "heliograph-gateway"
 _ENDPOINTS: Final = tuple(
@@ -53,20 +54,29 @@ def _options(config: GatewayConfig) -> dict[str, Any]:
     }
 
 
+def settings(config: GatewayConfig) -> Settings:
+    """How it is exported: the file and the standard variables put together.
+
+    Raises:
+        ConfigError: Something is wrong with them.
+    """
+    from heliograph.otel import ConfigurationError
+    from heliograph.otel.configuration import Options, settle
+
+    try:
+        return settle(Options(**_options(config)))
+    except ConfigurationError as error:
+        raise _located(error, config.otlp) from error
+
+
 def check_export(config: GatewayConfig) -> None:
     """Find what is wrong with the settings of the export, the standard variables included.
 
     Raises:
         ConfigError: Something is.
     """
-    from heliograph.otel import ConfigurationError
-    from heliograph.otel.configuration import Options, settle
-
     if is_exported(config):
-        try:
-            settle(Options(**_options(config)))
-        except ConfigurationError as error:
-            raise _located(error, config.otlp) from error
+        settings(config)
 
 
 def export(config: GatewayConfig) -> Bridge:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a gateway's devices and peers are there, and its own ports free."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Final
+
+from heliograph.apps.doctor.findings import Finding, one_line
+from heliograph.modboss import AsyncDevice, Link, ModbossError
+from heliograph.partisan import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from heliograph.apps.gateway import Cluster, DeviceConfig, GatewayConfig
+
+__all__ = ["reach"]
+
+# Asked at the same time; our choice, so that a hundred dead devices do not take minutes.
+_AT_ONCE: Final = 32
+
+
+async def reach(config: GatewayConfig, patience: float) -> list[Finding]:
+    """Ask all, several at a time; what is found is in the order of the file."""
+    places = asyncio.Semaphore(_AT_ONCE)
+    # Devices at one address take their turns, for many take one connection at a time.
+    turns: dict[str, asyncio.Lock] = {}
+
+    async def device(each: DeviceConfig) -> Finding:
+        async with turns.setdefault(str(each.transport), asyncio.Lock()), places:
+            return await _device(each, patience)
+
+    async def peer(cluster: Cluster, name: str, address: str) -> Finding:
+        async with places:
+            return await _peer(cluster, name, address, patience)
+
+    asked = [device(each) for each in config.devices.values()]
+    cluster = config.cluster
+    if cluster is not None:
+        seeds = cluster.seeds.items()
+        asked += [peer(cluster, name, at) for name, at in seeds if name != cluster.name]
+    return [*await asyncio.gather(*asked), *_ports(config)]
+
+
+async def _device(config: DeviceConfig, patience: float) -> Finding:
+    """Read one value; the first that can be read."""
+    readable = [each.name for each in config.schema.mappings.values() if each.readable]
+    subject = f"{config.name} at {config.address}"
+    if not readable:
+        return Finding("device", subject, "ok", "has nothing to be read")
+    began = time.monotonic()
+    # What pymodbus logs of damaged frames, the errors here say better.
+    logging.getLogger("pymodbus").addHandler(logging.NullHandler())
+    link = Link(config.transport)
+    try:
+        device = AsyncDevice(config.schema, link, config.unit, name=config.name)
+        async with asyncio.timeout(patience):
+            await device.read(readable[0])
+    except TimeoutError:
+        mend = "look at its power, its cables and its unit id"
+        return Finding("device", subject, "failed", f"no answer within {patience:g} s", mend)
+    except (ModbossError, OSError) as error:
+        mend = "correct its address, its unit id or its device file, or look at the device"
+        return Finding("device", subject, "failed", one_line(error), mend)
+    finally:
+        await link.close()
+    took = 1000 * (time.monotonic() - began)
+    return Finding("device", subject, "ok", f"tells {readable[0]}, in {took:.0f} ms")
+
+
+async def _peer(cluster: Cluster, name: str, address: str, patience: float) -> Finding:
+    host, port = _address(address)
+    subject = f"{name} at {address}"
+    context = None
+    began = time.monotonic()
+    try:
+        if cluster.tls is not None:
+            context = _tls(cluster).client_context()
+        async with asyncio.timeout(patience):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except TimeoutError:
+        mend = "look whether a firewall drops what goes there"
+        return Finding("peer", subject, "failed", f"no connection within {patience:g} s", mend)
+    except ssl.SSLError as error:
+        mend = "give both sides certificates of the same authority"
+        return Finding("peer", subject, "failed", one_line(error), mend)
+    except OSError as error:
+        mend = "start it, or correct its address in cluster.seeds"
+        return Finding("peer", subject, "failed", one_line(error), mend)
+    writer.close()
+    took = 1000 * (time.monotonic() - began)
+    return Finding("peer", subject, "ok", f"listens, in {took:.0f} ms")
+
+
+def _tls(cluster: Cluster) -> Tls:
+    assert cluster.tls is not None
+    return Tls(cluster.tls["certificate"], cluster.tls["authority"], cluster.tls.get("key"))
+
+
+def _ports(config: GatewayConfig) -> Iterable[Finding]:
+    """Whether it could listen where it is to."""
+    wanted = [config.health] if config.health is not None else []
+    if config.cluster is not None:
+        wanted.insert(0, config.cluster.listen)
+    for address in wanted:
+        host, port = _address(address)
+        failure = _bound(host, port)
+        if failure is None:
+            yield Finding("port", address, "ok", "is free")
+        elif failure.errno == errno.EADDRINUSE:
+            mend = "that is well if the gateway is running; else choose another port"
+            yield Finding("port", address, "absent", "is in use", mend)
+        else:
+            mend = "name an address of this machine, and a port that its user may use"
+            yield Finding("port", address, "failed", one_line(failure), mend)
+
+
+def _bound(host: str, port: int) -> OSError | None:
+    try:
+        family, kind, _, _, at = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(at)
+            probe.listen(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
