@@ -70,7 +70,7 @@ class StateFile:
                     with anyio.CancelScope(shield=True):
                         await self._write(state)
                 except OSError as error:
-                    self._unsaved = state if self._unsaved is None else self._unsaved
+                    self._unsaved = self._newest(state)
                     self.failure = error
                     self._failed(error)
                     self._release()
@@ -86,6 +86,10 @@ class StateFile:
         new = path.with_name(path.name + ".new")
         await new.write_bytes(encode(state))
         await new.replace(path)
+
+    def _newest(self, state: Term) -> Term:
+        """The state that was noted while another was being written, or that one."""
+        return state if self._unsaved is None else self._unsaved
 
     def _release(self) -> None:
         waiting, self._waiting = self._waiting, []
