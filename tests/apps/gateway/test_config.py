@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 
 from heliograph import Telemetry
 from heliograph.apps.gateway import DEFAULT, GATEWAY, GatewayConfig, Group, format_reference, load
+from heliograph.apps.gateway.exporting import check_export, is_exported, settings
 from heliograph.catalog import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +84,38 @@ devices:
         Group("fast", ("flow_temp",), 0.5, {"flow_temp": 0.2}),
         Group("slow", ("return_temp",), 60),
     )
+
+
+def test_an_export_is_what_the_file_says_and_else_what_variables_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    assert not is_exported(read("devices: {}"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://other:1/v1/traces")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "tenant=a,key=old")
+    assert is_exported(read("devices: {}"))
+    assert settings(read("devices: {}")).destinations["traces"].endpoint.startswith("http://other")
+
+    found = settings(
+        read("""\
+devices: {}
+otlp: {endpoint: "collector:4317", protocol: grpc, headers: {key: new}, metric_interval: 7}
+""")
+    )
+
+    assert {each.protocol for each in found.destinations.values()} == {"grpc"}
+    assert {each.endpoint for each in found.destinations.values()} == {"collector:4317"}
+    assert found.destinations["logs"].headers == {"tenant": "a", "key": "new"}
+    assert found.queueing["metrics"].delay == 7
+    assert found.resource.attributes["service.name"] == "heliograph-gateway"
+
+
+def test_what_cannot_be_exported_is_told(folder: Path) -> None:
+    config = read("devices: {}\notlp:\n  endpoint: ftp://collector")
+
+    with pytest.raises(ConfigError, match=r"gateway.yaml:2:1: .*ftp"):
+        check_export(config)
 
 
 def test_a_schema_may_be_a_class(folder: Path) -> None:
