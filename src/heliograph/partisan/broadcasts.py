@@ -12,7 +12,7 @@ from heliograph.partisan.channels import DEFAULT_CHANNEL
 from heliograph.partisan.errors import NameTakenError, UnknownHandlerError
 from heliograph.partisan.inbox import Inbox
 from heliograph.partisan.protocol import inputs
-from heliograph.partisan.protocol.broadcasting import MessageCache
+from heliograph.partisan.protocol.broadcasting import Heartbeats, MessageCache
 from heliograph.partisan.wire import Atom
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Broadcasts"]
 
+_HEARTBEATS: Final = Atom("partisan_plumtree_backend")
 _PATIENCE: Final = 1.0
 """Seconds that a broadcast waits for neighbors that do not keep up; our choice, the lazy tick."""
 
@@ -45,7 +46,7 @@ class Broadcasts:
         self.name = name
         self._limits = limits
         self._teller = teller
-        self._handlers: dict[Atom, BroadcastHandler] = {}
+        self._handlers: dict[Atom, BroadcastHandler] = {_HEARTBEATS: Heartbeats()}
         self._inboxes: list[Inbox] = []
         self._numbers = itertools.count()
         self._run = b""

@@ -25,11 +25,11 @@ from heliograph.partisan import (
 from heliograph.partisan.protocol.overlay.scamp import ScampConfig
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig
-from tests.partisan.node.clusters import MILLISECOND, QUICK, free_port, make, patient, until
+from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, free_port, make, until
 from tests.partisan.node.conftest import Run
 
 SPREADING = replace(
-    patient(QUICK),
+    SLOW_PINGS,
     broadcast=PlumtreeConfig(
         lazy_tick=50 * MILLISECOND,
         exchange_tick=200 * MILLISECOND,
@@ -39,13 +39,14 @@ SPREADING = replace(
 SMALL = HyParViewConfig(
     active=3,
     passive=8,
-    shuffle_interval=200 * MILLISECOND,
-    promotion_interval=200 * MILLISECOND,
-    request_timeout=1000 * MILLISECOND,
+    shuffle_interval=1000 * MILLISECOND,
+    promotion_interval=300 * MILLISECOND,
+    request_timeout=2000 * MILLISECOND,
     probe_interval=10_000 * MILLISECOND,
     deny_for=500 * MILLISECOND,
 )
 """Views that are full in a cluster of tests."""
+SCAMP = ScampConfig(interval=200 * MILLISECOND, silence=1000 * MILLISECOND)
 MANAGERS: dict[str, Callable[[], Manager]] = {
     "full_mesh": FullMesh,
     "hyparview": lambda: HyParView(SMALL),
@@ -132,7 +133,7 @@ class TestBroadcasting:
 class TestHyParView:
     def test_views_are_small_and_symmetric(self, run: Run) -> None:
         async def main() -> None:
-            async with group(8, MANAGERS["hyparview"]) as cluster:
+            async with group(7, MANAGERS["hyparview"]) as cluster:
                 nodes = {node.name: node for node in cluster.nodes}
 
                 def symmetric() -> bool:
@@ -149,7 +150,7 @@ class TestHyParView:
 
     def test_a_node_that_fails_is_replaced_and_the_living_are_reached(self, run: Run) -> None:
         async def main() -> None:
-            async with group(8, MANAGERS["hyparview"]) as cluster:
+            async with group(7, MANAGERS["hyparview"]) as cluster:
                 await cluster.reaches_all(cluster.nodes[3], b"before")
                 gone = cluster.nodes.pop(0)
                 seen: list[str | None] = []

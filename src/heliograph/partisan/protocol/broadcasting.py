@@ -132,6 +132,55 @@ class MessageCache(BroadcastHandler):
             del self._known[next(iter(self._known))]
 
 
+class Heartbeats(BroadcastHandler):
+    """Takes part in the heartbeats that Erlang nodes broadcast if they are told to.
+
+    Each is `{Node, Epoch, Count}`, its own id and payload. Nothing is made of them but that they
+    are passed on, without which nodes behind this one would not hear of each other.
+
+    Args:
+        nodes: Nodes whose last heartbeat is remembered; our choice, the oldest goes first.
+    """
+
+    channel = Atom("partisan_membership")
+
+    def __init__(self, nodes: int = 10_000) -> None:
+        self._nodes = nodes
+        self._last: dict[Atom, tuple[int, int]] = {}
+
+    def broadcast_data(self, broadcast: Any) -> tuple[Term, Term]:
+        return broadcast, broadcast
+
+    def merge(self, message_id: Term, payload: Term) -> bool:  # noqa: ARG002 - they are the same
+        if self.is_stale(message_id):
+            return False
+        node, epoch, count = _heartbeat(message_id)
+        self._last.pop(node, None)
+        self._last[node] = (epoch, count)
+        if len(self._last) > self._nodes:
+            del self._last[next(iter(self._last))]
+        return True
+
+    def is_stale(self, message_id: Term) -> bool:
+        node, epoch, count = _heartbeat(message_id)
+        last = self._last.get(node)
+        return last is not None and (epoch, count) <= last
+
+    def graft(self, message_id: Term) -> Term:
+        node, epoch, count = _heartbeat(message_id)
+        if self._last.get(node) != (epoch, count):
+            raise LookupError(f"a later heartbeat of {node} is known")
+        return message_id
+
+
+def _heartbeat(message_id: Any) -> tuple[Atom, int, int]:
+    match message_id:
+        case (Atom() as node, int() as epoch, int() as count):
+            return node, epoch, count
+        case _:
+            raise ValueError("no heartbeat")
+
+
 def key_of(message_id: Term) -> Any:
     """Return what a message can be found by: ids may be terms that Python cannot hash."""
     if type(message_id) in PLAIN:

@@ -297,7 +297,7 @@ class NodeCore(Mesh):
             case Gossip():
                 return self._gossiped(message, now)
             case Broadcast() | Prune() | IHave() | IgnoredIHave() | Graft():
-                return self.trees.received(connection.peer, message, now)
+                return self.trees.received(connection.peer, message, channel, now)
             case Relay() | RawRelay():
                 return self.trees.relayed(connection.peer, message, self._direct(), now)
             case RpcCall() | Monitor() | Demonitor() | Down():

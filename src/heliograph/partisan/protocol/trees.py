@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heliograph.partisan.errors import NotConnectedError
+from heliograph.partisan.protocol.broadcasting import MessageCache
 from heliograph.partisan.protocol.counting import Tally
 from heliograph.partisan.protocol.effects import (
     Deliver,
@@ -93,6 +94,7 @@ class Trees:
         self.raw: bool = False
         self._passes_on = passes_on
         self._exchanging = False
+        self._passed = 0
         self._tallies = (
             ("broadcast", Tally(self.plumtree.statistics, _BROADCAST)),
             ("relay", Tally(self.relays.statistics, _RELAY)),
@@ -123,10 +125,24 @@ class Trees:
         """
         return self._carried(self.plumtree.broadcast(module, broadcast, now), now)
 
-    def received(self, peer: Atom | None, message: Message, now: int) -> list[Effect]:
-        """Take a message of the trees."""
+    def received(
+        self, peer: Atom | None, message: Message, channel: Atom, now: int
+    ) -> list[Effect]:
+        """Take a message of the trees, which came by a channel."""
+        if isinstance(message, Broadcast | IHave):
+            self._take_part(message.module, channel)
         effects = self._carried(self.plumtree.received(peer, message, now), now)
         return [*effects, *self._counted(peer)]
+
+    def _take_part(self, module: Atom, channel: Atom) -> None:
+        """Pass on the broadcasts of a handler that this node lacks, lest the tree end here."""
+        handlers = self.plumtree.handlers
+        if module in handlers or self._passed >= _PASSED:
+            return
+        self._passed += 1
+        handlers[module] = MessageCache(
+            _nobody, _no_id, limit=_KEPT, size=_KEPT_SIZE, remembered=_REMEMBERED, channel=channel
+        )
 
     def fired(self, key: TimerKey, now: int) -> list[Effect]:
         """Take note of the time."""
@@ -233,9 +249,22 @@ class Trees:
         ]
 
 
+_PASSED: Final = 32
+"""Handlers whose broadcasts are passed on without being known here; our choice."""
+_KEPT: Final = 256
+_KEPT_SIZE: Final = 1024 * 1024
+_REMEMBERED: Final = 4_096
 _BROADCAST: Final = ("failed", "dropped")
 _RELAY: Final = ("expired", "malformed")
 
 
 def _never(connection: int) -> bool:  # noqa: ARG001 - whichever it is
     return False
+
+
+def _nobody(payload: Term) -> None:
+    """Nobody here wants it."""
+
+
+def _no_id() -> Term:
+    raise LookupError("nothing is broadcast from here by a handler that this node lacks")
