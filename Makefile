@@ -62,7 +62,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BASE := $(VENV)/.base
 DEV  := $(VENV)/.dev
 
-.PHONY: help test lint format types layers unit coverage generated generated-check docs bench simulate soak demo clean
+.PHONY: help test lint format types layers unit coverage generated generated-check docs bench simulate load soak demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ bench: $(DEV) $(VENV)/.rivals ## the ratio tables, and their page in docs/; ARGS
 
 simulate: $(DEV) ## the tables and plots of ten thousand nodes; ARGS="failures" for one of them
 	$(BIN)/python -m benchmarks.simulations $(ARGS)
+
+load: $(DEV) ## one gateway with a hundred devices, for half an hour; ARGS="--minutes 5"
+	$(BIN)/python -m benchmarks.gateway --report docs/load.md $(ARGS)
 
 soak: $(DEV) ## a fleet of gateways with faults, for half an hour; ARGS="--minutes 5"
 	$(BIN)/python -m benchmarks.gateway.soak --report docs/soak.md $(ARGS)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from pathlib import Path
 
 from benchmarks.gateway import DISTRIBUTIONS, TITLE, rows_of
 from benchmarks.gateway.load import DEVICES, measure
+from benchmarks.gateway.page import page
 from benchmarks.harness import Row, machine, table
 
 # MiB in ten minutes: below that, thirty minutes tell growth from noise.
@@ -24,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="default: %(default)s")
     parser.add_argument("--devices", type=int, default=DEVICES, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--report", type=Path, help="write a page of Markdown to this file")
     options = parser.parse_args(arguments)
     load = measure(
         60 * options.minutes,
@@ -34,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     growth = Row("memory, growth in ten minutes", load.slope, None, None, None, SLOPE, "MiB")
     rows.append(growth)
     first, last = load.samples[0], load.samples[-1]
+    averages = " ".join(f"{each:.1f}" for each in os.getloadavg())
     facts = {
         "minutes": load.seconds / 60,
         "warm_up_minutes": load.warm_up / 60,
@@ -47,10 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
         "threads": [first.threads, last.threads],
         "received": dict(load.received),
         "exit_code": load.code,
+        "load": f"The machine's load averages were {averages} at the end, other work included.",
     }
+    bars = [row.to_json() for row in rows]
+    document = {"machine": machine(*DISTRIBUTIONS), "bars": bars, **facts}
+    if options.report is not None:
+        options.report.write_text(page(document), encoding="utf-8")
     if options.json:
-        bars = [row.to_json() for row in rows]
-        print(json.dumps({"machine": machine(*DISTRIBUTIONS), "bars": bars, **facts}, indent=2))
+        print(json.dumps(document, indent=2))
     else:
         print(table(TITLE, rows, machine(*DISTRIBUTIONS)))
         for name, value in facts.items():

@@ -39,8 +39,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_gateway_under_load_keeps_up_and_drops_nothing() -> None:
-    done = run("benchmarks.gateway", "--minutes", "0.05", "--devices", "5", "--json")
+def test_a_gateway_under_load_keeps_up_and_drops_nothing(tmp_path: Path) -> None:
+    done = run(
+        *("benchmarks.gateway", "--minutes", "0.05", "--devices", "5", "--json"),
+        *("--report", str(tmp_path / "load.md")),
+    )
 
     found = json.loads(done.stdout)
     cases = [each["case"].rpartition(": ")[2] for each in found["bars"]]
@@ -51,6 +54,8 @@ def test_a_gateway_under_load_keeps_up_and_drops_nothing() -> None:
     # A value of each mapping with each reading, and the readings of the warm-up besides.
     assert found["values"] >= 40 * found["readings"] > 0
     assert found["exit_code"] == 0
+    page = (tmp_path / "load.md").read_text(encoding="utf-8")
+    assert f"Of 15 readings that were due {found['readings']} arrived" in page
 
 
 def test_the_soak_finds_a_fleet_that_loses_nothing(tmp_path: Path) -> None:
