@@ -97,6 +97,7 @@ def _config(scenario: Scenario) -> HyParViewConfig:
         shuffle_passive=given.shuffle_passive,
         attempts=given.attempts,
         check_interval=_SECOND if given.check else None,
+        look_over=given.look_over,
     )
 
 
@@ -132,7 +133,8 @@ def _build(scenario: Scenario, progress: Progress) -> _Built:
 
     The last overlay is remembered: scenarios of the same overlay in one process build it once.
     """
-    key = (scenario.nodes, scenario.seed, scenario.settle, scenario.latency, scenario.overlay)
+    overlay = replace(scenario.overlay, contacts=0)  # which play no part in it
+    key = (scenario.nodes, scenario.seed, scenario.settle, scenario.latency, overlay)
     built = _LAST.get(key)
     if built is None:
         built = _new(scenario, progress)
@@ -161,7 +163,7 @@ def _new(scenario: Scenario, progress: Progress) -> _Built:
             progress("join", number, scenario.nodes)
     progress("join", scenario.nodes, scenario.nodes)
     for cycle in range(scenario.settle):
-        cluster.cycle()
+        _cycle(scenario, cluster, cycle)
         progress("settle", cycle + 1, scenario.settle)
     views = []
     for node in cluster.nodes:
@@ -178,8 +180,11 @@ def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cl
     """Return new nodes that know whom others knew."""
     cluster = _cluster(scenario, chance)
     config, trees = _config(scenario), _trees(scenario)
+    seeds = [each.spec for each in views[: scenario.overlay.contacts]]
     for spec, active, passive in views:
-        overlay = HyParView(spec, random=chance, config=config, neighbors=active, passive=passive)
+        overlay = HyParView(
+            spec, random=chance, config=config, neighbors=active, passive=passive, seeds=seeds
+        )
         cluster.add(lambda _, overlay=overlay: overlay, trees, spec=spec)  # type: ignore[misc]
     return cluster
 
@@ -264,20 +269,22 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
         cluster = _restored(scenario, views, chance)
         for _ in _spreads(scenario, cluster, chance, scenario.warm_up, None):
             pass
-        _fail(cluster, level, chance)
+        _fail(cluster, level, scenario.overlay.contacts, chance)
         hanging = components(_graph(cluster.living))[0] / len(cluster.living)
+        cut_off = _cut_off(cluster.living)
         interval, count = scenario.interval, scenario.broadcasts
         spreads = list(_spreads(scenario, cluster, chance, count, interval))
         later = spreads[_FIRST:] or spreads
         cluster.settle()
-        for _ in range(scenario.cycles):
-            cluster.cycle()
+        for number in range(scenario.cycles):
+            _cycle(scenario, cluster, number)
         healed = list(_spreads(scenario, cluster, chance, _FIRST, interval))
         rows.append(
             (
                 level,
                 len(cluster.living),
                 _round(hanging),
+                cut_off,
                 _round(spreads[0].reliability),
                 _round(fmean(each.reliability for each in spreads[:_FIRST])),
                 _round(fmean(each.reliability for each in later)),
@@ -295,6 +302,7 @@ def _failures(scenario: Scenario, progress: Progress) -> Result:
         "failed_percent",
         "living",
         "unrepaired",
+        "cut_off",
         "first",
         "first_ten",
         "later",
@@ -316,22 +324,23 @@ def _healing(scenario: Scenario, progress: Progress) -> Result:
         cluster = _restored(scenario, views, chance)
         for _ in _spreads(scenario, cluster, chance, scenario.warm_up, None):
             pass
-        _fail(cluster, level, chance)
+        _fail(cluster, level, scenario.overlay.contacts, chance)
+        cut_off = _cut_off(cluster.living)
         reached = []
         healed: int | None = None
         for cycle in range(scenario.cycles + 1):
             if cycle:
-                cluster.cycle()
+                _cycle(scenario, cluster, cycle - 1)
             spread = next(_spreads(scenario, cluster, chance, 1, scenario.interval))
             reached.append(_round(spread.reliability))
             if spread.reliability == 1:
                 healed = cycle
                 break
-        rows.append((level, len(cluster.living), healed, " ".join(map(str, reached))))
+        rows.append((level, len(cluster.living), cut_off, healed, " ".join(map(str, reached))))
         events += cluster.events
         cluster.close()
     progress("levels", len(scenario.levels), len(scenario.levels))
-    columns = ("failed_percent", "living", "cycles", "reliability_by_cycle")
+    columns = ("failed_percent", "living", "cut_off", "cycles", "reliability_by_cycle")
     return Result(scenario, columns, tuple(rows), events)
 
 
@@ -352,9 +361,31 @@ def _figures(scenario: Scenario, progress: Progress) -> Result:
     return Result(scenario, ("figure", "value"), tuple(rows), built.events)
 
 
-def _fail(cluster: Cluster, level: int, chance: Random) -> None:
+def _fail(cluster: Cluster, level: int, spared: int, chance: Random) -> None:
     count = round(len(cluster.nodes) * level / 100)
-    cluster.fail(chance.sample(cluster.nodes, min(count, len(cluster.nodes) - 1)))
+    nodes = cluster.nodes[spared:]
+    cluster.fail(chance.sample(nodes, min(count, len(nodes) - (not spared))))
+
+
+def _cycle(scenario: Scenario, cluster: Cluster, number: int) -> None:
+    """Run a membership cycle; in every third, nodes probe, too: 30 s are three shuffles."""
+    probe = scenario.overlay.probes and number % 3 == 2
+    cluster.cycle(("shuffle", "promotion", *(("probe",) if probe else ())))
+
+
+def _cut_off(living: Sequence[Node]) -> int:
+    """Return how many nodes neither know one of the others nor are known by one.
+
+    The others are the largest part of the living that hang together by what they know.
+    """
+    numbers = {node.name: at for at, node in enumerate(living)}
+    graph = []
+    for node in living:
+        views = node.overlay
+        assert isinstance(views, HyParView)
+        known = [*views.neighbors, *views.passive]
+        graph.append([numbers[each] for each in known if each in numbers])
+    return len(living) - components(graph)[0]
 
 
 def _round(value: float, digits: int = 4) -> float:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.simulator.experiments import Result
 
-__all__ = ["svg"]
+__all__ = ["charts", "svg"]
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 360, 56
 _COLORS: Final = ("#2563eb", "#dc2626", "#059669", "#7c3aed")  # apart for most eyes, and in print
@@ -31,39 +31,68 @@ class _Plot:
     lines: tuple[str, ...]
 
 
+_FAILED: Final = "percent of nodes failed"
 _PLOTS: Final = {
-    "broadcast": _Plot(
-        "Redundancy of each broadcast", "broadcast", "copies too many, each", ("rmr",)
-    ),
-    "degree": _Plot("Nodes with a full active view", "seed", "part of all nodes", ("full",)),
-    "failures": _Plot(
-        "Reliability after simultaneous failures",
-        "percent of nodes failed",
-        "part of the living reached",
-        ("first", "first_ten", "later", "after_cycles"),
-    ),
-    "healing": _Plot("Healing", "percent of nodes failed", "membership cycles", ("cycles",)),
+    "broadcast": {
+        "": _Plot("Redundancy of each broadcast", "broadcast", "copies too many, each", ("rmr",)),
+        "hops": _Plot("Hops of the last delivery", "broadcast", "hops", ("last_hop",)),
+    },
+    "degree": {
+        "": _Plot("Nodes with a full active view", "seed", "part of all nodes", ("full",)),
+    },
+    "failures": {
+        "": _Plot(
+            "Reliability after simultaneous failures",
+            _FAILED,
+            "part of the living reached",
+            ("first", "first_ten", "later", "after_cycles"),
+        ),
+        "redundancy": _Plot(
+            "Redundancy after failures", _FAILED, "copies too many, each", ("rmr",)
+        ),
+        "hops": _Plot("Hops of the last delivery", _FAILED, "hops", ("last_hop",)),
+        "control": _Plot(
+            "Announcements, answers, grafts and prunes",
+            _FAILED,
+            "bytes a broadcast",
+            ("control_bytes",),
+        ),
+    },
+    "healing": {
+        "": _Plot("Healing", _FAILED, "membership cycles", ("cycles",)),
+    },
 }
 
 
 def svg(result: Result) -> str:
-    """Draw a result."""
+    """Draw what matters most of a result."""
+    return next(iter(charts(result).values()))
+
+
+def charts(result: Result) -> dict[str, str]:
+    """Draw all that there is to draw of a result, each by a name; that of the first is empty."""
     if result.scenario.kind == "graph":
-        bars = [
-            (float(name.rpartition("_")[2]), float(count))
-            for name, count in result.rows
-            if name.startswith("in_degree_")
-        ]
-        plot = _Plot("In-degree of the active views", "views a node is in", "nodes", ("nodes",))
-        return _draw(plot, [bars], bars=True)
-    plot = _PLOTS[result.scenario.kind]
-    lines = []
-    for name in plot.lines:
-        at = result.columns.index(name)
-        lines.append(
-            [(float(row[0]), float(row[at])) for row in result.rows if row[at] is not None]
-        )
-    return _draw(plot, lines, bars=False)
+        return {"": _distribution(result)}
+    drawn = {}
+    for name, plot in _PLOTS[result.scenario.kind].items():
+        lines = []
+        for line in plot.lines:
+            at = result.columns.index(line)
+            lines.append(
+                [(float(row[0]), float(row[at])) for row in result.rows if row[at] is not None]
+            )
+        drawn[name] = _draw(plot, lines, bars=False)
+    return drawn
+
+
+def _distribution(result: Result) -> str:
+    bars = [
+        (float(name.rpartition("_")[2]), float(count))
+        for name, count in result.rows
+        if name.startswith("in_degree_")
+    ]
+    plot = _Plot("In-degree of the active views", "views a node is in", "nodes", ("nodes",))
+    return _draw(plot, [bars], bars=True)
 
 
 def _draw(plot: _Plot, lines: Sequence[Sequence[tuple[float, float]]], *, bars: bool) -> str:

@@ -52,6 +52,13 @@ class Overlay:
     attempts: int = 5
     check: bool = True
     """Whether nodes that are asked for room check if their neighbors live."""
+    look_over: bool = True
+    """Whether nodes that have lost most of their neighbors tell their replacements that they live,
+    and forget those that do not."""
+    probes: bool = True
+    """Whether nodes try, in every third membership cycle, to reach whom they have lost."""
+    contacts: int = 0
+    """The first so many nodes never fail, and all know them, as those behind a name in DNS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "overlay.shuffle_active": (0, 32),
     "overlay.shuffle_passive": (0, 32),
     "overlay.attempts": (1, 10_000),
+    "overlay.contacts": (0, 1_000),
     "tree.threshold": (0, 1_000),
     "tree.exchanged": (0, 1_000),
 }

@@ -94,9 +94,11 @@ def test_who_was_asked_so_becomes_a_neighbor_though_the_view_is_full() -> None:
     assert len(loser.neighbors) == 2
 
 
-def test_who_is_not_full_asks_a_replacement_that_has_to_make_room() -> None:
-    assert requests(node(1, passive=(2,)).handle(on.Fired("probe"), 0)) == [(spec(2).name, HIGH)]
-    assert requests(node(1, 3, passive=(2,)).handle(on.Fired("probe"), 0)) == []
+def test_who_has_few_asks_a_replacement_that_has_to_make_room() -> None:
+    few, enough = node(1, passive=(2,), active=3), node(1, 3, passive=(2,), active=3)
+
+    assert requests(few.handle(on.Fired("probe"), 0)) == [(spec(2).name, HIGH)]
+    assert requests(enough.handle(on.Fired("probe"), 0)) == []
 
 
 def test_who_is_full_does_so_seldom() -> None:
@@ -282,7 +284,7 @@ def test_an_island_of_any_size_that_has_forgotten_all_finds_back_by_a_seed(
             overlay.passive.pop(other, None)
     assert parted(pool, parts)
 
-    for _ in range(20):
+    for _ in range(80):
         heal(pool, 1)
         if connected(pool):
             break

@@ -377,6 +377,7 @@ class HyParView(Overlay):
             effects = [Send((spec,), answer), *self._add(spec, now)]
         else:
             effects = [Send((spec,), NeighborRejected(self.spec, exchange)), *self._check(now)]
+            self._remember(spec, now)  # it lives, and has room
         self._take_in(request.exchange, now)
         return effects
 

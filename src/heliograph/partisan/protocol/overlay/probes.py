@@ -5,8 +5,8 @@ None of this is in the paper. An Erlang node that is met this way sees joins, re
 
 *   A node without neighbors and replacements joins again through a seed.
 *   A neighbor that was lost is asked again now and then: when a partition heals, the halves meet.
-*   Whose view is not full asks a replacement now and then that has to make room for it. Seldom,
-    others do, too: two parts of full views that know each other become one.
+*   Whose view is less than half full asks a replacement now and then that has to make room for it.
+    Seldom, others do, too: two parts of full views that know each other become one.
 *   Who knows few swaps replacements with a seed now and then. If the seed tells of strangers only,
     it lives in another part of the cluster, and is asked to be a neighbor.
 *   Who has lost most of its neighbors within seconds tells all its replacements, one after another,
@@ -107,8 +107,9 @@ class Probes:
     def fired(self, views: HyParView, now: int) -> list[Effect]:
         """Do what is done now and then."""
         effects = [*self.alone(views), *self._ask(views, list(self.lost.values()), now)]
-        restless = views.config.restless
-        if not views.is_full or (restless and views.random.random() * restless < 1):
+        config = views.config
+        restless = config.restless and views.random.random() * config.restless < 1
+        if restless or 2 * len(views.neighbors) < config.active:
             effects += self._ask(views, list(views.passive.values()), now)
         return [*effects, *self._swap(views)]
 

@@ -55,9 +55,9 @@ class HyParViewConfig:
     """Nodes that left which are remembered; our choice."""
     probe_interval: int = 30 * _SECOND
     """Between two attempts to reach a node that was lost, or a seed; our choice."""
-    restless: int = 20
+    restless: int = 300
     """Of so many of these attempts, one is made at a replacement though the view is full; 0 never
-    does so. Our choice: a neighbor is swapped every ten minutes."""
+    does so. Our choice: a node swaps a neighbor every few hours, so that views stay full."""
     remembered: int = 32
     """Neighbors that failed which are kept, to be tried again; our choice."""
     disconnections: int = 1_024
