@@ -103,6 +103,12 @@ def test_the_wheel_holds_every_catalog(contents: set[str]) -> None:
     assert {name.removeprefix(prefix) for name in contents if name.startswith(prefix)} == CATALOGS
 
 
+def test_the_wheel_holds_the_page_of_the_demo(contents: set[str]) -> None:
+    page = PROJECT / "src" / "heliograph" / "apps" / "demo" / "web" / "page"
+
+    assert {f"heliograph/apps/demo/web/page/{path.name}" for path in page.iterdir()} <= contents
+
+
 def test_the_wheel_states_its_licence_and_carries_it(
     metadata: email.message.Message, contents: set[str]
 ) -> None:

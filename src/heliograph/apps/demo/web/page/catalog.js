@@ -63,9 +63,10 @@ export function catalogPanel(store) {
   let chosen = null;
   let counts = {};
 
+  /** How often an event was executed, a span begun; of a metric, how often its events were executed. */
   function counted(entry) {
-    const names = entry.kind === "event" ? [entry.name] : entry.events;
-    return names.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
+    const names = { event: () => [entry.name], span: () => entry.events.slice(0, 1), metric: () => entry.events };
+    return names[entry.kind]().reduce((sum, name) => sum + (counts[name] ?? 0), 0);
   }
 
   function linked(title, found) {
@@ -135,7 +136,8 @@ export function catalogPanel(store) {
     const place = at("entry-count");
     if (chosen === null || place === null) return;
     const count = counted(chosen);
-    say(place, count ? `executed ${plural(count, "time")} by all gateways` : "not seen yet");
+    const words = { event: "executed", span: "begun", metric: "made of events that were executed" };
+    say(place, count ? `${words[chosen.kind]} ${plural(count, "time")} by all gateways` : "not seen yet");
   }
 
   function choose(entry, moved) {
@@ -170,7 +172,7 @@ export function catalogPanel(store) {
     counts = store.one("counts") ?? {};
     for (const entry of entries) {
       const count = counted(entry);
-      say(entry.count, count ? number(count) : "");
+      say(entry.count, count && entry.kind !== "metric" ? number(count) : "");
       entry.element.classList.toggle("seen", count > 0);
     }
     sayCount();
