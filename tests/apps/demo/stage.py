@@ -147,6 +147,12 @@ class Stage:
         done = asyncio.run_coroutine_threadsafe(self._ended(kept), self._loop)
         done.result()
 
+    def freeze(self) -> threading.Event:
+        """Let the server answer nothing any more, nor hang up, until the event is set."""
+        thawed = threading.Event()
+        self._loop.call_soon_threadsafe(thawed.wait)
+        return thawed
+
     async def _ended(self, kept: bool) -> None:
         self.viewer.show(self.demo, kept=kept)
 

@@ -95,6 +95,14 @@ def test_what_is_done_and_promised_is_told(page: Page, stage: Stage) -> None:
     assert page.text("#story li").split("\n") == ["25.2 s", "Gateway g2 is killed"]
     assert page.count("#promise-list li") == 10
     assert page.text("#stage") == "On stage"
+    assert page.text("#clock").endswith("0 spans, 0 metric points, 6 log events")
+
+    stage.demo.endpoint = "http://collector.example:4318"
+    stage.demo.scene.looking = False
+    stage.do(lambda: None)
+
+    page.wait("document.querySelectorAll('#promise-list .skipped').length === 3")
+    assert page.text("#clock").endswith("the telemetry is at http://collector.example:4318")
 
 
 def test_whatever_others_call_things_is_text(chromium: Browser) -> None:
@@ -375,6 +383,15 @@ def test_a_lost_stream_is_seen_and_comes_again_by_itself(chromium: Browser) -> N
                 page.wait("document.body.className === 'live'")
                 # The six that are new come on top of the six that are known.
                 page.wait("document.querySelectorAll('#event-list details').length === 12")
+
+
+def test_a_stream_that_is_silent_is_lost_too(page: Page, stage: Stage) -> None:
+    thawed = stage.freeze()
+    page.wait("document.body.className === 'lost'")
+    thawed.set()
+    page.wait("document.body.className === 'live'")
+    stage.do(lambda: stage.viewer.say("It goes on", 9.0))
+    page.wait("document.querySelector('#story').innerText.includes('It goes on')")
 
 
 def test_after_a_restart_the_page_begins_anew(chromium: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from heliograph.apps.collect import Batch, SpanEvent
 from heliograph.apps.collect.traces import Moments, Trace
 from heliograph.apps.demo import Demo
+from heliograph.apps.demo.scene import Series
 from heliograph.apps.demo.web import PageViewer, declared, shapes
 from heliograph.apps.demo.web.viewer import CAPACITIES
 from heliograph.catalog import load
@@ -257,6 +259,17 @@ def test_a_gateway_that_ended_by_itself_has_failed() -> None:
     found = shown(viewer)["member"][NAMES[2]]
 
     assert (found["state"], found["alive"]) == ("failed", False)
+
+
+def test_a_value_that_is_no_number_is_none() -> None:
+    viewer = PageViewer()
+    made = demo()
+    made.scene.series["boiler", "temperature"] = Series("Cel", deque([1.00005, math.nan, math.inf]))
+    made.scene.raised[NAMES[0]]["boiler", "temperature"] = math.inf
+    viewer.show(made)
+    [value] = shown(viewer)["device"]["boiler"]["values"]
+
+    assert (value["values"], value["limit"]) == ([1.0001, None, None], None)
 
 
 def test_an_alarm_stands_as_long_as_it_stands_and_its_limit_is_known_from_then_on() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from heliograph.apps.collect.traces import Trace
     from heliograph.plain import Plain
 
-__all__ = ["attributes", "log", "metric", "sender", "trace"]
+__all__ = ["attributes", "finite", "log", "metric", "sender", "trace"]
 
 # All our choice: what a page has room for.
 _LIMITS: Final = Limits(depth=3, items=24, text=400, nodes=64)
@@ -123,20 +123,20 @@ def metric(found: Metric, point: Point) -> dict[str, Plain]:
 
 def _told(point: Point) -> dict[str, Plain]:
     if isinstance(point, NumberPoint):
-        return {"value": _finite(point.value)}
-    told: dict[str, Plain] = {"count": point.count, "sum": _finite(point.sum)}
+        return {"value": finite(point.value)}
+    told: dict[str, Plain] = {"count": point.count, "sum": finite(point.sum)}
     if isinstance(point, HistogramPoint | ExponentialPoint):
-        told["max"] = _finite(point.max)
+        told["max"] = finite(point.max)
         for share in _QUANTILES:
-            told[f"p{100 * share:g}"] = _finite(quantile(point, share))
+            told[f"p{100 * share:g}"] = finite(quantile(point, share))
     else:
         for share, value in point.quantiles[:8]:
-            told[f"p{100 * share:g}"] = _finite(value)
+            told[f"p{100 * share:g}"] = finite(value)
     return told
 
 
-def _finite(value: float | None) -> Plain:
-    """A number as a page can draw it; None for what is none."""
+def finite(value: float | None) -> Plain:
+    """A number that JSON has and a page can draw; None in place of any other."""
     return value if value is not None and math.isfinite(value) else None
 
 

@@ -180,8 +180,8 @@ class PageViewer:
                     {
                         "name": mapping[:80],
                         "unit": series.unit[:40],
-                        "values": [round(each, 4) for each in series.values],
-                        "limit": self._limits.get((device, mapping)),
+                        "values": [shapes.finite(round(each, 4)) for each in series.values],
+                        "limit": shapes.finite(self._limits.get((device, mapping))),
                         "alarm": (device, mapping) in standing,
                     }
                 )

@@ -89,7 +89,12 @@ export function walkable(container, selector) {
   });
 }
 
-/** Whether somebody is about to choose something in a container, so that it must not move beneath them. */
+const HOVERS = matchMedia("(hover: hover)");
+
+/**
+ * Whether somebody is about to choose something in a container, so that it must not move beneath them: by the pointer,
+ * where there is one that hovers, or by the keyboard. What was clicked keeps the focus and holds nothing.
+ */
 export function held(container) {
-  return container.matches(":hover, :focus-within");
+  return (HOVERS.matches && container.matches(":hover")) || container.querySelector(":focus-visible") !== null;
 }
