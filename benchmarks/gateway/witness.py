@@ -34,6 +34,7 @@ class Witness:
         name = os.environ["SOAK_RUN"]
         self._lines = os.open(folder / f"{name}.lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._file = folder / f"{name}.counts"
+        self._keeping = threading.Lock()
         threading.Thread(target=self._keep, daemon=True).start()
 
     def line(self, *fields: object) -> None:
@@ -42,10 +43,11 @@ class Witness:
 
     def keep(self) -> None:
         """Write the counts."""
-        new = self._file.with_suffix(".new")
-        told = {"tasks": len(asyncio.all_tasks(self._loop)), "events": dict(self.counts.copy())}
-        new.write_text(json.dumps(told), encoding="utf-8")
-        new.replace(self._file)  # whoever reads it finds the whole of it
+        with self._keeping:
+            new = self._file.with_suffix(".new")
+            told = {"tasks": len(asyncio.all_tasks(self._loop)), "events": dict(self.counts.copy())}
+            new.write_text(json.dumps(told), encoding="utf-8")
+            new.replace(self._file)  # whoever reads it finds the whole of it
 
     def _keep(self) -> None:
         while True:
