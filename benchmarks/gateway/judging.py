@@ -46,6 +46,7 @@ class Run:
         name: The node's name.
         run: Its number, among all.
         began: When it was started.
+        met: When it had its share of the devices; None if it never had.
         killed: When it was killed; None if it was told to stop.
         crashed: Whether it ended by itself.
     """
@@ -53,6 +54,7 @@ class Run:
     name: str
     run: str
     began: float
+    met: float | None = None
     killed: float | None = None
     crashed: bool = False
 
@@ -198,10 +200,10 @@ def alarms(seen: Iterable[Alarm], runs: Sequence[Run], ended: float) -> tuple[in
             told.append(each)
 
     def lived(name: str, at: float) -> bool:
-        # A run has met the others some seconds after its start.
         return any(
             run.name == name
-            and run.began + AFTER < at
+            and run.met is not None
+            and run.met + UNREAD < at
             and (run.killed is None or run.killed > at + HEARD)
             for run in runs
         )

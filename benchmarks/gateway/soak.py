@@ -233,6 +233,8 @@ class Soak:
             self._start_pair(name)
         self._until(self._shared, "the devices to be shared out")
         self._well_since = time.monotonic()
+        for gateway in self._gateways.values():
+            gateway.run.met = self._well_since
 
     @property
     def _devices(self) -> tuple[str, str]:
@@ -362,6 +364,7 @@ class Soak:
             self._rest(seconds)
             self._start_pair(target)
             self._until(self._shared, f"{target} to return")
+            self._gateways[target].run.met = time.monotonic()
             text = f"{target} is killed, and started again after {seconds:.1f} s"
         elif kind == "outage":
             target = "collector"

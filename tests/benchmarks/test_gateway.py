@@ -93,7 +93,7 @@ class TestMessages:
         self, judging: ModuleType, victim: str, at: float, lost: int
     ) -> None:
         runs = [
-            judging.Run(name, run, 0.0, 10.0 if name == victim else None)
+            judging.Run(name, run, 0.0, killed=10.0 if name == victim else None)
             for name, run in (("a", "1"), ("b", "2"))
         ]
 
@@ -104,7 +104,7 @@ class TestMessages:
     def test_a_later_run_may_receive_it_and_the_same_one_must_not_twice(
         self, judging: ModuleType
     ) -> None:
-        runs = [judging.Run("a", "1", 0.0), judging.Run("b", "2", 0.0, 4.0)]
+        runs = [judging.Run("a", "1", 0.0), judging.Run("b", "2", 0.0, killed=4.0)]
         runs.append(judging.Run("b", "3", 5.0))
 
         received = [("2", "b", "1", 0), ("3", "b", "1", 0), ("3", "b", "1", 1), ("3", "b", "1", 1)]
@@ -144,19 +144,19 @@ class TestValues:
 
 class TestAlarms:
     def test_those_that_live_should_hear(self, judging: ModuleType) -> None:
-        runs = [judging.Run(name, name, 0.0) for name in ("a", "b", "c")]
-        runs.append(judging.Run("d", "d", 95.0))
+        runs = [judging.Run(name, name, 0.0, 1.0) for name in ("a", "b", "c")]
+        runs += [judging.Run("d", "d", 95.0, 99.5), judging.Run("e", "e", 90.0)]
         key = ("boiler", "temperature", "above")
         seen = [
             judging.Alarm(100.0, "a", "a", key, True),
             judging.Alarm(100.1, "b", "a", key, True),
         ]
 
-        # The last one has just been started; the third has heard nothing.
+        # The last two have just met the others, and never; the third has heard nothing.
         assert judging.alarms(seen, runs, 200.0) == (2, 1)
 
     def test_one_that_knew_it_already_need_not_hear_again(self, judging: ModuleType) -> None:
-        runs = [judging.Run(name, name, 0.0) for name in ("a", "b")]
+        runs = [judging.Run(name, name, 0.0, 1.0) for name in ("a", "b")]
         key = ("boiler", "temperature", "above")
         seen = [judging.Alarm(50.0, "b", "b", key, True), judging.Alarm(100.0, "a", "a", key, True)]
 
