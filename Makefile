@@ -19,7 +19,7 @@ FULLY_COVERED := \
     $(foreach part,definition errors fields files mapping schema,src/heliograph/modboss/$(part).py) \
     $(foreach part,caching calls decoding operations options plan planner reading refusals retrying splitting writing,\
         src/heliograph/modboss/$(part).py) \
-    $(foreach part,config connection core delivery effects identity inputs membership mesh peers remote streams,\
+    $(foreach part,config connection core delivery detecting detection effects identity inputs membership mesh peers remote streams,\
         src/heliograph/partisan/protocol/$(part).py) \
     $(foreach part,broadcasting causal plumtree relay,src/heliograph/partisan/protocol/$(part).py) \
     src/heliograph/partisan/protocol/overlay/** \

@@ -45,6 +45,7 @@ from heliograph.partisan.node import Node
 from heliograph.partisan.processes import Monitor, Request
 from heliograph.partisan.protocol import ProtocolConfig
 from heliograph.partisan.protocol.broadcasting import BroadcastHandler
+from heliograph.partisan.protocol.detection import DetectionConfig
 from heliograph.partisan.tls import Tls
 from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
 from heliograph.partisan.wire import Atom
@@ -61,6 +62,7 @@ __all__ = [
     "ClientServer",
     "Connection",
     "DecodeError",
+    "DetectionConfig",
     "EncodeError",
     "FrameError",
     "FullMesh",

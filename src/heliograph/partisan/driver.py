@@ -126,9 +126,7 @@ class Driver:
         self._config = config
         self.random = random
         self.stopped: bool = False
-        self._state_file = (
-            None if state_file is None else StateFile(state_file, teller.unsaved)
-        )
+        self._state_file = None if state_file is None else StateFile(state_file, teller.unsaved)
         self._teller = teller
         self._deliver = deliver
         self._manager = manager
@@ -394,6 +392,10 @@ class Driver:
                 link = self.links.get(number)
                 if link is not None:
                     self._teller.heartbeat(link, latency)
+            case effects.Suspected(peer, timeout):
+                self._teller.suspected(peer, timeout)
+            case effects.Judged():
+                self._teller.judged(effect)
             case effects.Undelivered(peer, channel, payloads):
                 self._teller.dropped("departed", len(payloads), peer=peer, channel=channel)
             case effects.NeighborDown(spec, reason):

@@ -150,6 +150,73 @@ Documented without a reason, and never executed by the original.
 """
 
 
+class MembershipPeerSuspectMeasurements(TypedDict):
+    """Measurements of `partisan.membership.peer.suspect`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+    timeout: int
+    """Until the peer is declared down if nobody confirms it and it is not heard (`ns`)."""
+
+
+class MembershipPeerSuspectMetadata(TypedDict):
+    """Metadata of `partisan.membership.peer.suspect`."""
+
+    node: str
+    """Name of the local node."""
+    name: str
+    """Name of the node concerned."""
+
+
+MEMBERSHIP_PEER_SUSPECT: Final = Event[
+    MembershipPeerSuspectMeasurements,
+    MembershipPeerSuspectMetadata,
+]("partisan.membership.peer.suspect")
+"""A peer has missed a ping and is suspected to be down.
+
+Measurements: count ({occurrence}); timeout (ns).
+
+Metadata: node; name.
+
+Not of the original; only executed by nodes with failure detection.
+"""
+
+
+class MembershipPeerJudgeMeasurements(TypedDict):
+    """Measurements of `partisan.membership.peer.judge`."""
+
+    count: int
+    """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+    duration: int
+    """Time the operation took (`ns`)."""
+    confirmations: int
+    """Other nodes that suspected the peer too (`{node}`)."""
+
+
+class MembershipPeerJudgeMetadata(TypedDict):
+    """Metadata of `partisan.membership.peer.judge`."""
+
+    node: str
+    """Name of the local node."""
+    name: str
+    """Name of the node concerned."""
+    outcome: Literal["alive", "down", "gone"]
+    """What became of the suspicion."""
+
+
+MEMBERSHIP_PEER_JUDGE: Final = Event[MembershipPeerJudgeMeasurements, MembershipPeerJudgeMetadata](
+    "partisan.membership.peer.judge"
+)
+"""A peer is suspected no more; the duration is how long it was.
+
+Measurements: count ({occurrence}); duration (ns); confirmations ({node}).
+
+Metadata: node; name; outcome.
+
+Not of the original; only executed by nodes with failure detection.
+"""
+
+
 class MembershipPeerChannelUpMeasurements(TypedDict):
     """Measurements of `partisan.membership.peer.channel.up`."""
 
@@ -1026,6 +1093,33 @@ Measurements: count ({connection}).
 Metadata: node.
 
 Listed without contents and never executed by the original.
+"""
+
+
+class DetectionHealthMeasurements(TypedDict):
+    """Measurements of `partisan.detection.health`."""
+
+    score: int
+    """How little the node trusts itself: 0 if all is well, at most 7 by default (`1`)."""
+
+
+class DetectionHealthMetadata(TypedDict):
+    """Metadata of `partisan.detection.health`."""
+
+    node: str
+    """Name of the local node."""
+
+
+DETECTION_HEALTH: Final = Event[DetectionHealthMeasurements, DetectionHealthMetadata](
+    "partisan.detection.health"
+)
+"""How little the node trusts itself.
+
+Measurements: score (1).
+
+Metadata: node.
+
+Not of the original; only executed by nodes with failure detection.
 """
 
 

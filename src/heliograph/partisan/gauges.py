@@ -13,6 +13,7 @@ from heliograph.partisan.events import (
     CONNECTION_NEW,
     CONNECTION_OUTSTANDING,
     CONNECTION_OWNERS,
+    DETECTION_HEALTH,
     MEMBERSHIP_VIEW,
     PLUMTREE_BROADCAST_ALL_MEMBERS,
     PLUMTREE_BROADCAST_LAZY_SETS,
@@ -71,6 +72,7 @@ class _State(NamedTuple):
     opened: int
     views: dict[_View, int]
     trees: _Trees
+    health: int | None
 
 
 class Gauges:
@@ -126,6 +128,7 @@ class Gauges:
                     *[(a + c, b + d) for (a, b), (c, d) in zip(before, this, strict=True)]
                 )
             queues[key] = this
+        detecting = driver.core.detecting
         return _State(
             dict(connections),
             queues,
@@ -135,6 +138,7 @@ class Gauges:
             driver.opened,
             driver.views(),
             self._trees(),
+            None if detecting is None else detecting.detector.health.score,
         )
 
     def _trees(self) -> _Trees:
@@ -168,6 +172,8 @@ class Gauges:
         for view, count in state.views.items():
             MEMBERSHIP_VIEW.execute({"count": count}, {"node": node, "view": view})
         self._tell_trees(state.trees)
+        if state.health is not None:
+            DETECTION_HEALTH.execute({"score": state.health}, {"node": node})
         for (peer, channel), queue in state.queues.items():
             where: QueueUnacknowledgedCountMetadata
             where = {"node": node, "peer": peer, "channel": channel}

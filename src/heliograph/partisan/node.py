@@ -245,6 +245,11 @@ class Node:
         return hasattr(self._driver, "core") and not self._driver.stopped
 
     @property
+    def knows_all(self) -> bool:
+        """Whether `members` are all there are, as in a full mesh, or neighbors alone."""
+        return self._core.whole
+
+    @property
     def listen_addrs(self) -> tuple[str, ...]:
         """Where others reach it, with the ports it really has."""
         return tuple(addresses(self._core.spec))

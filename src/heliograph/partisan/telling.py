@@ -22,7 +22,9 @@ from heliograph.partisan.events import (
     MEMBERSHIP_PEER_CHANNEL_UP,
     MEMBERSHIP_PEER_DOWN,
     MEMBERSHIP_PEER_JOIN,
+    MEMBERSHIP_PEER_JUDGE,
     MEMBERSHIP_PEER_LEAVE,
+    MEMBERSHIP_PEER_SUSPECT,
     MEMBERSHIP_PEER_UP,
     MEMBERSHIP_PROMOTION,
     MEMBERSHIP_SHUFFLE,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         SocketTagMsgMetadata,
     )
     from heliograph.partisan.link import Link
+    from heliograph.partisan.protocol.effects import Judged
     from heliograph.partisan.watching import Watchers
     from heliograph.partisan.wire import NodeSpec
 
@@ -140,6 +143,23 @@ class Teller:
             },
         )
         self._watchers.tell(Change("down", str(spec.name), None, reason))
+
+    def suspected(self, peer: str, timeout: int) -> None:
+        """A peer has missed a ping."""
+        MEMBERSHIP_PEER_SUSPECT.execute(
+            {"count": 1, "timeout": timeout}, {"node": self._node, "name": peer}
+        )
+
+    def judged(self, judged: Judged) -> None:
+        """A peer is suspected no more."""
+        MEMBERSHIP_PEER_JUDGE.execute(
+            {
+                "count": 1,
+                "duration": judged.duration,
+                "confirmations": judged.confirmations,
+            },
+            {"node": self._node, "name": str(judged.peer), "outcome": judged.outcome},
+        )
 
     def channel_up(self, peer: str, channel: str, parallelism: int) -> None:
         """All connections of a channel to a peer are there."""

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from heliograph import Error, Ok
-from heliograph.partisan import Node, Tls
+from heliograph.partisan import HyParView, Node, Tls
 from heliograph.partisan.discovery import (
     DiscoveryConfig,
     DnsSource,
@@ -147,6 +147,24 @@ def test_hosts_by_name(run: Run, telemetry_events: Captured) -> None:
                 # Now its address is known to be a member's, which only looking it up tells.
                 await telemetry_events.until(CONTACT, metadata={"joined": False})
                 assert len(b.members()) == 2
+
+    run(main)
+
+
+def test_a_partial_view_is_looked_for_while_it_is_empty(
+    run: Run, telemetry_events: Captured
+) -> None:
+    async def main() -> None:
+        async with make("a", manager=HyParView()) as a:
+            sources = [ListSource(a.listen_addrs), ListSource(["127.0.0.1:1"])]
+            options = {"manager": HyParView(), "discovery": sources, "discovery_config": QUICK}
+            async with make("b", **options) as b:
+                await until(lambda: len(b.members()) == 2 and len(a.members()) == 2)
+                seen = len(telemetry_events.named(CONTACT))
+                looks = len(telemetry_events.named(STOP)) + 4
+                await until(lambda: len(telemetry_events.named(STOP)) >= looks)
+                # The other one is left alone as long as there is a neighbor.
+                assert len(telemetry_events.named(CONTACT)) <= seen + 1
 
     run(main)
 

@@ -41,6 +41,10 @@ ELSEWHERE = {
     # Only executed if something fails in the sending or the receiving application.
     "partisan.message.send.exception",
     "partisan.message.process.exception",
+    # Of nodes with failure detection, whose tests see them: test_detection.py.
+    "partisan.membership.peer.suspect",
+    "partisan.membership.peer.judge",
+    "partisan.detection.health",
     # Only executed if the node is left meanwhile.
     "partisan.discovery.attempt.exception",
     "partisan.discovery.contact.exception",

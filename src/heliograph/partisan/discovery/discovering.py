@@ -7,7 +7,8 @@ before the node does, for a cluster may come later, or fall apart and come back 
 
 An address that belongs to this node or to a member is left alone. Whoever listens at another is
 asked for its name, several at a time, and joined unless it is a member, this very node, or another
-node than the source says. They are joined one by one, since the first may know the others.
+node than the source says. They are joined one by one, since the first may know the others. A node
+with a partial view does not know who is a member, and joins others only while it has no neighbor.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class DiscoveringNode(Protocol):
 
     def members(self) -> Sequence[Member]:
         """Return the members that it knows."""
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether these are all there are."""
 
     async def join(self, name: str, address: str, *, deadline: float) -> None:
         """Join a node."""
@@ -173,8 +178,13 @@ class Discoverer:
         return await ask(where[-1], self._context)
 
     def _known(self, name: str | None, addresses: Iterable[str]) -> bool:
-        """Tell whether that is a member already, this node included."""
+        """Tell whether that is a member already, this node included.
+
+        With a partial view anybody may be one, unless this node is alone.
+        """
         node = self._node
+        if not node.knows_all and len(node.members()) > 1:
+            return True
         addresses = {*addresses}
         return not addresses.isdisjoint(node.listen_addrs) or any(
             member.name == name or not addresses.isdisjoint(member.listen_addrs)

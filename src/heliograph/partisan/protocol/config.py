@@ -11,6 +11,7 @@ from heliograph.partisan.protocol.relay import RelayConfig
 from heliograph.partisan.protocol.streams import DeliveryConfig
 
 if TYPE_CHECKING:
+    from heliograph.partisan.protocol.detection import DetectionConfig
     from heliograph.partisan.wire.refs import RefFormat
 
 __all__ = ["ProtocolConfig"]
@@ -52,6 +53,9 @@ class ProtocolConfig:
     """Monitors that other nodes may hold here; our choice."""
     reference_format: RefFormat = "improper_list"
     """How references to processes are written; `remote_ref_format` of the original."""
+    detection: DetectionConfig | None = None
+    """How peers that miss a ping are suspected before they are down; None for not at all, as in the
+    original: `ping_attempts` decides."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """Of acknowledged delivery."""
     broadcast: PlumtreeConfig = field(default_factory=PlumtreeConfig)

@@ -83,6 +83,7 @@ class Connection:
         early: What a peer that dialled has sent before it said who it is.
         reason: Why it was closed, once it is.
         touched: When something came of it last, in nanoseconds.
+        due: When the keep-alive timer is to fire.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class Connection:
         "_tag",
         "channel",
         "dialled",
+        "due",
         "early",
         "number",
         "peer",
@@ -125,6 +127,7 @@ class Connection:
         self.early: list[Message] = []
         self.reason: str = ""
         self.touched: int = 0
+        self.due: int = 0
         self._own = own
         self._config = config
         self._reference = reference
@@ -188,13 +191,28 @@ class Connection:
                 effects.append(Write(self.number, pong))
         return effects, others
 
-    def fired(self, kind: str, now: int, timestamp: int) -> list[Effect]:
+    @property
+    def missed(self) -> bool:
+        """Whether a ping was not answered in time, and nothing else has come since."""
+        return self._attempts > 1
+
+    def fired(
+        self,
+        kind: str,
+        now: int,
+        timestamp: int,
+        *,
+        wait: int | None = None,
+        patient: bool = False,
+    ) -> list[Effect]:
         """A timer's time has come.
 
         Args:
             kind: Which: `handshake` or `keep_alive`.
             now: Nanoseconds.
             timestamp: The time of day for a ping, in milliseconds.
+            wait: How long its pong may take; as configured if None.
+            patient: Whether to go on pinging, however many pings have gone unanswered.
         """
         if kind == "handshake":
             return self.hangup("timeout")
@@ -202,10 +220,10 @@ class Connection:
             self._attempts = 0
             if now - self.touched < self._idle:
                 return [self._wait_idle()]
-        if self._attempts >= self._config.ping_attempts:
+        if self._attempts >= self._config.ping_attempts and not patient:
             return self.hangup("timeout")
         self._attempts += 1
-        return self._ping(now, timestamp, self._config.ping_timeout)
+        return self._ping(now, timestamp, self._config.ping_timeout if wait is None else wait)
 
     def check(self, now: int, timestamp: int) -> list[Effect]:
         """Ping at once, and take it for an answer if nothing comes for a while.
@@ -219,6 +237,23 @@ class Connection:
         self._attempts = self._config.ping_attempts
         return self._ping(now, timestamp, self._config.check_timeout)
 
+    def probe(self, now: int, timestamp: int, wait: int) -> list[Effect]:
+        """Ping now rather than after a silence, unless a ping is under way.
+
+        Args:
+            now: Nanoseconds.
+            timestamp: The time of day for the ping, in milliseconds.
+            wait: How long its pong may take.
+        """
+        if self.phase is not Phase.READY or (self._attempts and self.touched < self._pinged):
+            return []
+        self._attempts = 1
+        return self._ping(now, timestamp, wait)
+
+    def excuse(self) -> None:
+        """Take back the last ping's failure: whoever waited for it was late itself."""
+        self._attempts = max(self._attempts - 1, 0)
+
     def _ping(self, now: int, timestamp: int, wait: int) -> list[Effect]:
         self._pinged = now
         reference = self._reference()
@@ -227,7 +262,7 @@ class Connection:
         self._pings[exact(reference)] = now
         return [
             Write(self.number, Ping(self._own, reference, timestamp)),
-            SetTimer(self._timer("keep_alive"), now + wait),
+            self._keep_alive(now + wait),
         ]
 
     def hangup(self, reason: str) -> list[Effect]:
@@ -271,7 +306,11 @@ class Connection:
         return idle if self.dialled else idle + idle // 4
 
     def _wait_idle(self) -> SetTimer:
-        return SetTimer(self._timer("keep_alive"), self.touched + self._idle)
+        return self._keep_alive(self.touched + self._idle)
+
+    def _keep_alive(self, at: int) -> SetTimer:
+        self.due = at
+        return SetTimer(self._timer("keep_alive"), at)
 
     def _answered(self, pong: Pong, now: int) -> list[Effect]:
         if pong.node != self.peer:

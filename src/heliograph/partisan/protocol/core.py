@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from heliograph.partisan.errors import NotConnectedError, QueueFullError, UnknownNodeError
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.protocol.connection import Phase
+from heliograph.partisan.protocol.detection import DETECTOR
 from heliograph.partisan.protocol.effects import (
     CancelTimer,
     Deliver,
@@ -133,12 +134,14 @@ class NodeCore(Mesh):
             Persist(self.state()),
             *self._adopt(self.members, now),
             *self._connect_all(now),
+            *([] if self.detecting is None else self.detecting.start(now)),
         ]
 
     def _stop(self, now: int) -> list[Effect]:
         return [
             CancelTimer(_GOSSIP),
             CancelTimer(_RETRANSMIT),
+            *([] if self.detecting is None else self.detecting.stop()),
             *self._hang_up(list(self.connections.values()), "shutdown", now),
         ]
 
@@ -182,12 +185,20 @@ class NodeCore(Mesh):
         if key.kind == "connect":
             peer = self.peers.get(Atom(key.of))
             return [] if peer is None else self._connect(peer, now)
+        if key.kind in {"suspect", "health"}:
+            assert self.detecting is not None
+            return self.detecting.fired(key, now, self._timestamp(now))
         connection = self.connections.get(int(key.of))
         if connection is None:
             return []
-        timestamp = (self._system_offset + now) // _MILLISECOND
-        effects = connection.fired(key.kind, now, timestamp)
+        if key.kind == "keep_alive" and self.detecting is not None:
+            effects = self.detecting.keep_alive(connection, now, self._timestamp(now))
+        else:
+            effects = connection.fired(key.kind, now, self._timestamp(now))
         return effects + self._forget_closed(connection, now)
+
+    def _timestamp(self, now: int) -> int:
+        return (self._system_offset + now) // _MILLISECOND
 
     # --- the application's requests ---
 
@@ -257,6 +268,8 @@ class NodeCore(Mesh):
         was = connection.phase
         effects, others = connection.received(messages, now, self.state)
         others = self._in_turn(connection, others)
+        if self.detecting is not None:
+            effects += self.detecting.received(connection, effects, now)
         if was is not Phase.READY and connection.phase is Phase.READY:
             effects += self._established(connection, now)
         for message in others:
@@ -283,6 +296,11 @@ class NodeCore(Mesh):
     def _message(self, connection: Connection, message: Message, now: int) -> list[Effect]:
         channel = connection.channel or UNDEFINED
         match message:
+            case Forward(to, content) if to == DETECTOR:
+                if self.detecting is None:
+                    return []
+                timestamp = self._timestamp(now)
+                return self.detecting.message(connection.peer, content, now, timestamp)
             case Forward(to, content):
                 replied = self.remote.replied(content)
                 if replied is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from heliograph.partisan.protocol.detection import Outcome
     from heliograph.partisan.protocol.inputs import TimerKey
     from heliograph.partisan.wire import Atom, ListenAddr, NodeSpec, Term
     from heliograph.partisan.wire.messages import Message
@@ -25,6 +26,7 @@ __all__ = [
     "Grafted",
     "Hangup",
     "Heartbeat",
+    "Judged",
     "LeftCluster",
     "Mismatched",
     "Monitored",
@@ -39,6 +41,7 @@ __all__ = [
     "Pruned",
     "SetTimer",
     "Shuffled",
+    "Suspected",
     "Transmit",
     "Undelivered",
     "Write",
@@ -231,6 +234,27 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspected:
+    """A peer has missed a ping; it is not down yet."""
+
+    peer: Atom
+    timeout: int
+    """Nanoseconds until it is declared down, unless others suspect it too or it is heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A peer is suspected no more."""
+
+    peer: Atom
+    outcome: Outcome
+    """`alive`, `down`, or `gone` for other reasons."""
+    duration: int
+    """Nanoseconds."""
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeftCluster:
     """This node is no member any more, and alone."""
 
@@ -349,6 +373,8 @@ Effect: TypeAlias = (
     | ChannelUp
     | ChannelDown
     | Heartbeat
+    | Suspected
+    | Judged
     | LeftCluster
     | Undelivered
     | NeighborUp

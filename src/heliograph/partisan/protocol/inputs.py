@@ -46,8 +46,9 @@ class TimerKey(NamedTuple):
     """Which timer: of what kind, and of which connection or peer."""
 
     kind: str
-    """`handshake`, `keep_alive`, `connect`, `gossip`, `retransmit`, `lazy` or `exchange`; with a
-    partial view `overlay`, `join`, `lost`, `linger`, `forget`, `evicted` or `parted`."""
+    """`handshake`, `keep_alive`, `connect`, `gossip`, `retransmit`, `lazy` or `exchange`; with
+    failure detection `suspect` or `health`; with a partial view `overlay`, `join`, `lost`,
+    `linger`, `forget`, `evicted` or `parted`."""
     of: int | str = 0
     """The connection's number or the peer's name; 0 where there is one such timer alone."""
 

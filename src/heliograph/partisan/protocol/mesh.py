@@ -16,13 +16,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from heliograph.partisan.errors import StateError
 from heliograph.partisan.protocol.config import ProtocolConfig
 from heliograph.partisan.protocol.connection import Connection, Phase
 from heliograph.partisan.protocol.counting import Tally
 from heliograph.partisan.protocol.delivery import Delivery
+from heliograph.partisan.protocol.detecting import Detecting
 from heliograph.partisan.protocol.effects import (
     CancelTimer,
     Connected,
@@ -110,7 +111,11 @@ class Mesh:
         remote: Monitors and processes; drivers say there which processes live.
         statistics: Counters.
         tag: What kind of node it is, in the original's sense.
+        detecting: Suspicions; None without.
+        whole: Whether every member is a peer of every other.
     """
+
+    whole: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -145,6 +150,9 @@ class Mesh:
         self.statistics: Statistics = Statistics()
         self.tag: Atom = UNDEFINED
         self._tally: Tally = Tally(self.statistics, ("malformed", "ignored"))
+        self.detecting: Detecting | None = None
+        if self.config.detection is not None:
+            self.detecting = Detecting(self, self.config.detection)
         self._next_connection = 1
         self._told: dict[Atom, NodeSpec] = {}  # members that were told to have joined
         self._state_term: Term = None
@@ -301,6 +309,10 @@ class Mesh:
             effects += connection.hangup(reason)
             effects += self._forget(connection, reason, now, resend=resend)
         return effects
+
+    def hang_up(self, connections: list[Connection], reason: str, now: int) -> list[Effect]:
+        """End connections from our side, for a reason of `Hangup`."""
+        return self._hang_up(connections, reason, now)
 
     def _gone(self, number: int, reason: str, now: int) -> list[Effect]:
         connection = self.connections.get(number)

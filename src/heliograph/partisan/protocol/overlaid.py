@@ -22,7 +22,7 @@ is given a moment to say why.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from heliograph.partisan.errors import UnknownNodeError
 from heliograph.partisan.protocol import effects as out
@@ -170,6 +170,7 @@ class OverlayCore(NodeCore):
         latencies: Nanoseconds that the last ping to each peer took.
     """
 
+    whole: ClassVar[bool] = False
     peers: dict[Atom, Partner]  # type: ignore[assignment] # a mesh has no other ones than these
 
     def __init__(

@@ -24,9 +24,11 @@ from heliograph.partisan.protocol.effects import (
     Deliver,
     Dial,
     Hangup,
+    Judged,
     LeftCluster,
     Persist,
     SetTimer,
+    Suspected,
     Transmit,
     Undelivered,
     Write,
@@ -95,6 +97,10 @@ class SimulatedNode:
         received: What its processes got: life, sender, and message.
         lost: Messages that it was told cannot be delivered any more.
         left: How often it found itself alone again.
+        lag: Nanoseconds after its arrival that it comes to each frame: it does not keep up.
+        stalled: Until when it does nothing at all, timers included.
+        suspected: Whom it began to suspect, and when.
+        judged: What became of that, and when.
     """
 
     def __init__(self, spec: NodeSpec) -> None:
@@ -106,6 +112,10 @@ class SimulatedNode:
         self.received: list[tuple[int, Atom | None, Term]] = []
         self.lost: list[Term] = []
         self.left = 0
+        self.lag = 0
+        self.stalled = 0
+        self.suspected: list[tuple[int, Atom]] = []
+        self.judged: list[tuple[int, Judged]] = []
         self.ends: dict[int, _End] = {}
         self.timers: dict[inputs.TimerKey, int] = {}
 
@@ -210,6 +220,10 @@ class Network:
         self._groups = {}
         self._release()
 
+    def stall(self, name: Atom, duration: int) -> None:
+        """Let a node do nothing for a while; what comes meanwhile waits, in order."""
+        self.nodes[name].stalled = self.now + duration
+
     def cut(self, chosen: int) -> None:
         """Break one connection of those that are open; `chosen` picks it."""
         pairs = [
@@ -274,6 +288,10 @@ class Network:
                     node.lost.extend(content for _, content in payloads)
                 case LeftCluster():
                     node.left += 1
+                case Suspected(peer):
+                    node.suspected.append((self.now, peer))
+                case Judged():
+                    node.judged.append((self.now, effect))
                 case _:
                     self._note(node.name, type(effect).__name__)
 
@@ -290,7 +308,9 @@ class Network:
         self, node: SimulatedNode, life: int, key: inputs.TimerKey, at: int
     ) -> Callable[[], None]:
         def fire() -> None:
-            if node.life == life and node.timers.get(key) == at:
+            if node.stalled > self.now:
+                self._at(node.stalled, fire)
+            elif node.life == life and node.timers.get(key) == at:
                 del node.timers[key]
                 self._handle(node, inputs.Fired(key))
 
@@ -350,7 +370,7 @@ class Network:
             at += 10 * self._latency()
         else:
             at = end.clear_at = max(at, end.clear_at)
-        self._at(at, self._arrival(end, end.other, message))
+        self._at(at + end.other.node.lag, self._arrival(end, end.other, message))
 
     def _arrival(self, end: _End, other: _End, message: Message) -> Callable[[], None]:
         def arrive() -> None:
@@ -358,6 +378,9 @@ class Network:
                 return
             if self._apart(end.node.name, end.peer):
                 end.held.append(message)
+                return
+            if other.node.stalled > self.now:
+                self._at(other.node.stalled, arrive)
                 return
             self._note(other.node.name, type(message).__name__)
             self._handle(other.node, inputs.Received(other.number, (message,)))

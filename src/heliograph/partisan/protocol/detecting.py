@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failure detection in a node's protocol: what the `Detector` wants done, and what it must know.
+
+The pings of connections go on as ever. With a detector, one that is not answered makes its peer a
+suspect, unless something has come by another connection meanwhile. Its connections then stay until
+the suspicion has run out; one that is silent while another is not stays for the longest suspicion.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from heliograph.partisan.protocol.connection import Phase
+from heliograph.partisan.protocol.detection import (
+    DETECTOR,
+    Detector,
+    Probe,
+    Suspect,
+    Tell,
+)
+from heliograph.partisan.protocol.effects import (
+    CancelTimer,
+    Heartbeat,
+    Judged,
+    SetTimer,
+    Suspected,
+    Write,
+)
+from heliograph.partisan.protocol.inputs import TimerKey
+from heliograph.partisan.wire.messages import UNDEFINED, Forward
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from heliograph.partisan.protocol.connection import Connection
+    from heliograph.partisan.protocol.detection import Action, DetectionConfig
+    from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.protocol.mesh import Mesh
+    from heliograph.partisan.wire import Atom, Term
+
+__all__ = ["Detecting"]
+
+_HEALTH: Final = TimerKey("health")
+
+
+class Detecting:
+    """The detector of one node, and its timers.
+
+    Args:
+        mesh: The node's protocol.
+        config: Settings.
+
+    Attributes:
+        detector: See `heliograph.partisan.protocol.detection`.
+    """
+
+    def __init__(self, mesh: Mesh, config: DetectionConfig) -> None:
+        self.detector: Detector = Detector(mesh.name, config, mesh.config.ping_timeout)
+        self._mesh = mesh
+        self._period = mesh.config.idle_timeout
+        self._due: dict[TimerKey, int] = {}
+
+    def start(self, now: int) -> list[Effect]:
+        """Begin to watch over the node's own work."""
+        return [self._set(_HEALTH, now + self._period)]
+
+    def stop(self) -> list[Effect]:
+        """End it."""
+        due, self._due = self._due, {}
+        return [CancelTimer(key) for key in due]
+
+    def keep_alive(self, connection: Connection, now: int, timestamp: int) -> list[Effect]:
+        """The keep-alive timer of a connection has fired."""
+        detector, peer = self.detector, connection.peer
+        late = detector.was_late(connection.due, now)
+        if late:
+            connection.excuse()
+        # One of several connections that is stuck is not the peer's end, and may be but slow.
+        longest = detector.health.scaled(detector.bounds(len(self._mesh.peers))[1])
+        stuck = now - connection.touched > self._mesh.config.idle_timeout + longest
+        effects = connection.fired(
+            "keep_alive",
+            now,
+            timestamp,
+            wait=detector.waits(),
+            patient=late or peer in detector.suspects or not stuck,
+        )
+        if (
+            connection.missed
+            and not late
+            and peer is not None
+            and connection.phase is Phase.READY
+            and now - self._last_heard(peer) >= detector.waits()
+        ):
+            # Of a partial view nobody else need be a peer of the suspect.
+            known = self._mesh.peers if self._mesh.whole else ()
+            ours = [each for each in known if self._is_ours(each)]
+            effects += self._act(detector.missed(peer, ours, now), now, timestamp)
+        return effects
+
+    def fired(self, key: TimerKey, now: int, timestamp: int) -> list[Effect]:
+        """A timer of the detector's has fired."""
+        detector = self.detector
+        late = detector.was_late(self._due.pop(key, now), now)
+        if key == _HEALTH:
+            if not late:
+                detector.health.better()
+            return [self._set(_HEALTH, now + self._period)]
+        peer = next((each for each in detector.suspects if each == key.of), None)
+        if peer is None:
+            return []
+        if not self._connections(peer):
+            return self._act(detector.gone(peer, now), now, timestamp)
+        if self._last_heard(peer) > detector.suspects[peer].began:
+            return self._act(detector.heard(peer, now), now, timestamp)
+        if late:  # what the suspect has sent meanwhile is read first
+            return [self._set(key, now + detector.waits())]
+        judged = detector.judge(peer, now)
+        if not judged:
+            return [self._set(key, detector.deadline(peer))]
+        return self._act(judged, now, timestamp)
+
+    def received(self, connection: Connection, effects: Sequence[Effect], now: int) -> list[Effect]:
+        """Something has come of a connection, with these effects."""
+        if any(isinstance(each, Heartbeat) for each in effects):
+            self.detector.answered()
+        if connection.peer is None:
+            return []
+        return self._act(self.detector.heard(connection.peer, now), now, 0)
+
+    def message(self, by: Atom | None, content: Term, now: int, timestamp: int) -> list[Effect]:
+        """Take a message of a peer's detector."""
+        if by is None or by not in self._mesh.peers:
+            return []
+        match content:
+            case (_, about) if about in self._mesh.peers:
+                heard = now - self._last_heard(about) < self._mesh.config.ping_timeout
+            case _:
+                heard = False
+        actions = self.detector.told(by, content, now, hears=heard)
+        effects = self._act(actions, now, timestamp)
+        match content:
+            case (_, about) if about in self.detector.suspects:
+                key = TimerKey("suspect", about)
+                effects.append(self._set(key, max(now, self.detector.deadline(about))))
+            case _:
+                pass
+        return effects
+
+    # --- what is to be done ---
+
+    def _act(self, actions: Iterable[Action], now: int, timestamp: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for action in actions:
+            match action:
+                case Tell(peer, message):
+                    connections = self._mesh.route(peer, UNDEFINED)
+                    if connections and self._is_ours(peer):
+                        effects.append(Write(connections[0], Forward(DETECTOR, message)))
+                case Probe(peer):
+                    for connection in self._connections(peer):
+                        effects += connection.probe(now, timestamp, self.detector.waits())
+                case Suspect(peer, timeout):
+                    effects.append(Suspected(peer, timeout))
+                    key = TimerKey("suspect", str(peer))
+                    effects.append(self._set(key, self.detector.deadline(peer)))
+                case _:
+                    peer, outcome, duration, confirmations = action
+                    key = TimerKey("suspect", str(peer))
+                    if self._due.pop(key, None) is not None:
+                        effects.append(CancelTimer(key))
+                    effects.append(Judged(peer, outcome, duration, confirmations))
+                    if outcome == "down":
+                        effects += self._mesh.hang_up(self._connections(peer), "timeout", now)
+        return effects
+
+    def _set(self, key: TimerKey, at: int) -> SetTimer:
+        self._due[key] = at
+        return SetTimer(key, at)
+
+    # --- what is known ---
+
+    def _connections(self, peer: Atom) -> list[Connection]:
+        return [each for each in self._mesh.connections.values() if each.peer == peer]
+
+    def _last_heard(self, peer: Atom) -> int:
+        return max((each.touched for each in self._connections(peer)), default=0)
+
+    def _is_ours(self, peer: Atom) -> bool:
+        return self._mesh.delivery.run(peer) is not None
