@@ -283,6 +283,12 @@ def results(url: str) -> list[Any]:
     return json.loads(asked(url) or '{"data": {"result": []}}')["data"]["result"]  # type: ignore[no-any-return]
 
 
+def test_the_gateway_of_a_fleet_finds_no_fault_in_its_file() -> None:
+    checked = run("-m", "heliograph", "gateway", "gateway/gateway.yaml", "--check")
+
+    assert checked.endswith("2 devices with 6 mappings; no faults\n")
+
+
 def test_a_node_works_beside_a_peer_that_stands_for_an_erlang_one() -> None:
     folder = EXAMPLES / "cluster"
     serve = [sys.executable, "beside_erlang.py", "--serve", "127.0.0.1:0"]
