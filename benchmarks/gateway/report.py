@@ -24,8 +24,9 @@ GROWTH = 1.0
 LONG = 900.0
 # A share of all values: what a busy machine may delay beyond a period.
 UNEXPLAINED = 0.001
-# Connections that just open or close.
+# Connections that just open or close; and samples of quiet times that are enough to see past them.
 FLAT = 3
+ENOUGH = 30
 
 _Verdict = tuple[str, str, str, bool | None]
 
@@ -85,7 +86,7 @@ def _verdicts(outcome: Outcome, spared: str) -> Iterator[_Verdict]:
         tasks = [tasks for _, _, tasks in outcome.calm]
         for what, numbers in (("descriptors", descriptors), ("tasks", tasks)):
             first, last = _flat(numbers)
-            met = abs(last - first) <= FLAT if len(outcome.calm) > 2 else None
+            met = abs(last - first) <= FLAT if len(outcome.calm) >= ENOUGH else None
             yield (f"{what}, at the beginning and at the end", f"{first:g}, {last:g}", "flat", met)
 
 
