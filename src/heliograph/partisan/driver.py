@@ -380,9 +380,9 @@ class Driver:
                 self._teller.left(spec)
             case effects.PeerUp(spec):
                 self._teller.up(spec)
-            case effects.PeerDown(spec, reason):
+            case effects.PeerDown(spec, reason, downs):
                 self._routes.changed(spec.name)
-                self._teller.down(spec, reason)
+                self._teller.down(spec, reason, downs)
             case effects.ChannelUp(peer, channel, parallelism):
                 self._teller.channel_up(peer, channel, parallelism)
             case effects.ChannelDown(peer, channel, parallelism, reason):

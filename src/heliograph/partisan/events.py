@@ -122,6 +122,10 @@ class MembershipPeerDownMeasurements(TypedDict):
 
     count: int
     """Occurrences this event stands for, always 1 (`{occurrence}`)."""
+    downs: int
+    """How often this peer was down of late without its leaving, this time included
+    (`{occurrence}`).
+    """
 
 
 class MembershipPeerDownMetadata(TypedDict):
@@ -142,7 +146,7 @@ MEMBERSHIP_PEER_DOWN: Final = Event[MembershipPeerDownMeasurements, MembershipPe
 )
 """The last connection to a peer is gone.
 
-Measurements: count ({occurrence}).
+Measurements: count ({occurrence}); downs ({occurrence}).
 
 Metadata: node; name; listen_addrs; reason.
 

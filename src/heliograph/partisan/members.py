@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -26,11 +27,14 @@ class Member:
         listen_addrs: Addresses it listens at, as texts.
         state: `"self"`; or which connections to it are there: `"up"` for all, `"partial"` for some,
             `"down"` for none.
+        downs: How often its last connection was lost of late (within `ProtocolConfig.flap_window`)
+            though neither side meant to.
     """
 
     name: str
     listen_addrs: tuple[str, ...]
     state: Literal["self", "up", "partial", "down"]
+    downs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def members_of(core: NodeCore) -> list[Member]:
             state = "self"
         elif peer is not None and peer.connected:
             state = "up" if peer.up else "partial"
-        found[str(spec.name)] = Member(str(spec.name), tuple(addresses(spec)), state)
+        downs = 0 if peer is None else peer.recent_downs(time.monotonic_ns())
+        found[str(spec.name)] = Member(str(spec.name), tuple(addresses(spec)), state, downs)
     return [found[name] for name in sorted(found)]
 
 

@@ -131,10 +131,10 @@ class Teller:
         )
         self._watchers.tell(Change("up", str(spec.name)))
 
-    def down(self, spec: NodeSpec, reason: str) -> None:
+    def down(self, spec: NodeSpec, reason: str, downs: int) -> None:
         """No connection to a peer is left."""
         MEMBERSHIP_PEER_DOWN.execute(
-            {"count": 1},
+            {"count": 1, "downs": downs},
             {
                 "node": self._node,
                 "name": str(spec.name),

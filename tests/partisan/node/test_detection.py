@@ -55,6 +55,11 @@ def test_a_silent_peer_is_suspected_and_declared_down_by_all(
                 for guard in guards.values():
                     guard.heal()
                 await all_up([a, b, c])
+                assert {m.name: m.downs > 0 for m in a.members()} == {
+                    a.name: False,
+                    b.name: False,
+                    c.name: True,
+                }
 
     run_asyncio(main)
     suspect = telemetry_events.named("partisan.membership.peer.suspect")[0]

@@ -573,3 +573,36 @@ def test_a_handshake_under_way_ends_when_its_peer_leaves() -> None:
 
     assert Hangup(number, "leave") in node.do(inputs.Leave(N2))
     assert node.hear(number, State(UNDEFINED, state(BOTH))) == []
+
+
+class TestFlapping:
+    def test_downs_are_counted_within_the_window_unless_they_were_meant(self) -> None:
+        play = Play(S1, members(S1, S2), ProtocolConfig(flap_window=100 * SECOND))
+        seen = []
+        for reason in ("closed", "failure", "timeout", "leave"):
+            for numbers in play.connect_all(N2).values():
+                for number in numbers:
+                    play.do(inputs.Disconnected(number, reason))
+                    seen += [each.downs for each in of(PeerDown, play.effects)]
+            play.fire("connect", N2, after=20 * SECOND)
+        assert seen == [1, 2, 3, 3]
+
+        peer = play.core.peers[N2]
+        assert peer.recent_downs(play.now) == 3
+        assert peer.recent_downs(play.now + 50 * SECOND) == 1
+        assert peer.recent_downs(play.now + 100 * SECOND) == 0
+
+    @pytest.mark.parametrize("damping", [False, True])
+    def test_damping_waits_longer_each_time(self, damping: bool) -> None:
+        config = ProtocolConfig(flap_damping=damping, backoff_jitter=0.0)
+        play = Play(S1, members(S1, S2), config)
+        waits = []
+        for _ in range(4):
+            numbers = [each for all_of in play.connect_all(N2).values() for each in all_of]
+            for number in numbers:
+                play.do(inputs.Disconnected(number, "failure"))
+            waits.append(play.core.peers[N2].retry_at - play.now)
+            play.fire("connect", N2, after=20 * SECOND)
+
+        first = config.backoff_initial
+        assert waits == ([first, 2 * first, 4 * first, 8 * first] if damping else [first] * 4)

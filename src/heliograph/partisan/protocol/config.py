@@ -41,6 +41,11 @@ class ProtocolConfig:
     """Longest wait between two dials to a peer; our choice, the original's is 1 s."""
     backoff_jitter: float = 0.5
     """Part of each wait that is left to chance, 0 to 1; our choice."""
+    flap_window: int = 600 * _SECOND
+    """For how long it counts that a peer was down; our choice."""
+    flap_damping: bool = False
+    """Whether the wait before a peer is dialled again grows with how often it was down of late, as
+    if that many dials had failed; our choice, for peers that come and go all the time."""
     parallelism_limit: int = 128
     """Connections opened for one channel, whatever a peer declares; our choice."""
     members: int = 10_000

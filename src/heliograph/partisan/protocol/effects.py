@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -203,6 +203,8 @@ class PeerDown:
 
     spec: NodeSpec
     reason: str
+    downs: int = field(default=0, compare=False)
+    """How often that was so of late without its doing so on purpose, this time included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -344,7 +344,7 @@ class Mesh:
         why = reason if reason in _DOWN_REASONS else "failure"
         if reason not in _FINAL_REASONS:
             peer.failed(connection.number, now, self._random)
-        effects = peer.lost(connection.number, channel, why)
+        effects = peer.lost(connection.number, channel, why, now)
         remain = self._reroute(name, channel)
         if not peer.connected:
             effects += self.remote.node_down(name)

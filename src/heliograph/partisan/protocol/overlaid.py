@@ -149,9 +149,9 @@ class Partner(Peer):
         """Tell what is up now that was not."""
         return super().check() if self.neighbor else []
 
-    def lost(self, connection: int, channel: Atom, reason: str) -> list[Effect]:
+    def lost(self, connection: int, channel: Atom, reason: str, now: int) -> list[Effect]:
         """Note a connection that is gone, or a dial that ended."""
-        effects = super().lost(connection, channel, reason)
+        effects = super().lost(connection, channel, reason, now)
         return effects if self.neighbor else []
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Peer"]
 
+_UNMEANT: Final = frozenset({"closed", "failure", "timeout"})
+_DOWNS: Final = 64
+"""Times a peer was down that are remembered; our choice."""
 _LARGEST_EXPONENT: Final = 32  # of the wait's doubling; the limit is reached long before
 
 
@@ -49,6 +52,7 @@ class Peer:
             the first place that is free, so that the others keep theirs.
         dialling: Connections under way, with their channels and addresses.
         backlog: Gossip for it that waits for a connection.
+        downs: When its last connection was lost, of late.
         retry_at: Not to be dialled before, in nanoseconds.
         up: Whether all its channels have all their connections.
     """
@@ -62,6 +66,7 @@ class Peer:
         "addresses",
         "backlog",
         "dialling",
+        "downs",
         "joining",
         "pending",
         "retry_at",
@@ -78,6 +83,7 @@ class Peer:
         self.slots: dict[Atom, list[int]] = {}
         self.dialling: dict[int, tuple[Atom, ListenAddr]] = {}
         self.backlog: deque[Message] = deque(maxlen=config.gossip_backlog)
+        self.downs: deque[int] = deque(maxlen=_DOWNS)
         self.retry_at: int = 0
         self.up: bool = False
         self._config = config
@@ -145,7 +151,8 @@ class Peer:
         if now < self.retry_at:
             return
         config = self._config
-        factor = 1 << min(self._failures, _LARGEST_EXPONENT)
+        failures = self._failures + (self.recent_downs(now) if config.flap_damping else 0)
+        factor = 1 << min(failures, _LARGEST_EXPONENT)
         wait = min(config.backoff_initial * factor, config.backoff_limit)
         self._failures += 1
         self.retry_at = now + wait - int(wait * config.backoff_jitter * random.random())
@@ -176,7 +183,12 @@ class Peer:
             effects.append(PeerUp(self.spec))
         return effects
 
-    def lost(self, connection: int, channel: Atom, reason: str) -> list[Effect]:
+    def recent_downs(self, now: int) -> int:
+        """Return how often its last connection was lost of late, though neither side meant to."""
+        since = now - self._config.flap_window
+        return sum(1 for each in self.downs if each > since)
+
+    def lost(self, connection: int, channel: Atom, reason: str, now: int) -> list[Effect]:
         """Note a connection that is gone, or a dial that ended."""
         if self.dialling.pop(connection, None) is not None:
             return []
@@ -191,5 +203,7 @@ class Peer:
         if not self.slots:
             self.up = False
             self.pending = True
-            effects.append(PeerDown(self.spec, reason))
+            if reason in _UNMEANT:
+                self.downs.append(now)
+            effects.append(PeerDown(self.spec, reason, self.recent_downs(now)))
         return effects
