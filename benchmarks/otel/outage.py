@@ -2,7 +2,8 @@
 """What an outage of the collector costs: `python -m benchmarks.otel.outage [SECONDS]`.
 
 An application reads 1000 times a second. Its collector goes away, for so many seconds, and comes
-back. Then it hangs, and the application is asked to flush and to exit.
+back. Then it hangs, and the application is asked to flush and to exit. At the end the SDK, with its
+own exporter, is asked to flush to a collector that refuses connections.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import heliograph
 from heliograph import otel
@@ -154,6 +158,26 @@ def print_hanging() -> None:
         print(f"hanging: the process exited in          {exit_time:8.3f} s")
 
 
+def print_sdk() -> None:
+    provider = TracerProvider()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    with provider.get_tracer("benchmark").start_as_current_span("modboss.read"):
+        pass
+    began = time.monotonic()
+    flushed = provider.force_flush(2000)
+    print(f"refusing: force_flush(2000) of the SDK  {time.monotonic() - began:8.3f} s, {flushed}")
+    bridge = otel.configure(endpoint.removesuffix("/v1/traces"), catalogs=CATALOGS)
+    with heliograph.span("modboss.read", {"schema": "pump", "names": ["a"]}):
+        pass
+    began = time.monotonic()
+    status = bridge.flush(2.0).status
+    print(f"refusing: flush(2.0)                    {time.monotonic() - began:8.3f} s, {status}")
+    bridge.shutdown(1.0)
+
+
 if __name__ == "__main__":
     print_outage(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)
     print_hanging()
+    print_sdk()
