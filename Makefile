@@ -26,7 +26,8 @@ FULLY_COVERED := \
     $(foreach part,experiments graphs network plots report scale scenario schedules,\
         src/heliograph/partisan/simulator/$(part).py) \
     $(foreach part,pace parsing sources,src/heliograph/partisan/discovery/$(part).py) \
-    src/heliograph/partisan/wire/**
+    src/heliograph/partisan/wire/** \
+    $(foreach part,catalogs feed http shapes viewer,src/heliograph/apps/demo/web/$(part).py)
 
 # The page of the catalog format is made from the table that the loader goes by; a test compares them.
 FORMAT_PAGE := 'from pathlib import Path; from heliograph.catalog import format_reference; \

@@ -167,6 +167,12 @@ def test_only_the_head_is_sent_if_only_that_is_asked_for() -> None:
     assert int(headers["content-length"]) > 1000
 
 
+def test_the_head_of_the_feed_is_no_stream() -> None:
+    [(status, headers, body)] = answers("HEAD /feed HTTP/1.1\nHost: localhost\n\n")
+
+    assert (status, headers["content-type"], body) == (200, "text/event-stream", b"")
+
+
 def test_the_catalogs_are_there() -> None:
     [(status, _, body)] = answers(get("/catalogs.json"))
 
@@ -338,6 +344,19 @@ def test_a_stream_ends_with_what_is_left() -> None:
             feed.put("head", "", "ended")
         assert (await stream.items())[1] == [["head", "", "ended"]]
         assert await stream.next() == {}
+        await guest.close()
+
+    asyncio.run(main())
+
+
+def test_who_has_asked_for_nothing_does_not_keep_it_from_ending() -> None:
+    async def main() -> None:
+        async with WebServer(Feed({}), {}, Address("127.0.0.1", 0)) as server:
+            guest = Guest(int(server.url.rsplit(":", 1)[1].rstrip("/")))
+            reader, _ = await guest.connect()
+            await guest.ask(get("/"))
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
         await guest.close()
 
     asyncio.run(main())

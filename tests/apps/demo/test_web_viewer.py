@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.apps.collect import Batch, SpanEvent
+from heliograph.apps.collect import Batch, SpanEvent, SummaryPoint
 from heliograph.apps.collect.traces import Moments, Trace
 from heliograph.apps.demo import Demo
 from heliograph.apps.demo.scene import Series
@@ -141,6 +141,13 @@ def test_a_histogram_tells_how_many_and_where() -> None:
     assert (empty["count"], empty["p95"]) == (0, None)
 
 
+def test_a_summary_tells_the_quantiles_that_its_sender_knows() -> None:
+    one = SummaryPoint({}, 0, 1, 4, 10.0, ((0.5, 2.0), (0.99, math.nan)))
+    made = shapes.metric(metric(kind="summary"), one)
+
+    assert (made["count"], made["sum"], made["p50"], made["p99"]) == (4, 10.0, 2.0, None)
+
+
 def test_series_are_told_apart_and_remember_what_they_were() -> None:
     viewer = PageViewer()
     for value in (1, 2, 3):
@@ -240,6 +247,31 @@ def test_who_is_killed_is_dead_and_has_no_connections_and_none_when_it_returns()
     found = shown(viewer)
     assert found["member"][NAMES[1]]["alive"]
     assert not found["link"][f"{NAMES[1]} {NAMES[0]}"]["up"]
+
+
+def test_only_members_that_meet_and_part_make_links() -> None:
+    viewer = PageViewer()
+    viewer.take(Batch(logs=(log(),)), 0.0)
+    viewer.show(demo())
+
+    assert list(shown(viewer)["log"]) == ["1"]
+    assert "link" not in shown(viewer)
+
+
+def test_what_devices_measure_that_nobody_has_named_is_left_out() -> None:
+    viewer = PageViewer()
+    made = demo()
+    made.scene.series["stranger", "temperature"] = Series("Cel", deque([1.0]))
+    viewer.show(made)
+
+    assert [each["values"] for each in shown(viewer)["device"].values()] == [[]] * 6
+
+
+def test_events_are_counted() -> None:
+    viewer = PageViewer()
+    viewer.count({"b": 1, "a": 2})
+
+    assert shown(viewer)["counts"] == {"": {"a": 2, "b": 1}}
 
 
 def test_a_link_that_is_said_to_be_down_is_down() -> None:
