@@ -120,6 +120,20 @@ def test_an_alarm_has_to_be_the_same_on_all_three() -> None:
     assert kept(made)["alarm"]
 
 
+def test_an_alarm_goes_from_who_polls_the_device_to_the_others() -> None:
+    made = scene()
+    for name, at in (("g3@c", 10.003), ("g1@a", 10.0), ("g2@b", 10.002)):
+        made.told(name, {**alarm("gateway.alarm.raised", "g1@a"), "time": at})
+
+    assert made.broadcast is not None
+    assert (made.broadcast.device, made.broadcast.root) == ("boiler", "g1@a")
+    assert [name for name, _ in made.broadcast.hops] == ["g2@b", "g3@c"]
+    assert [after for _, after in made.broadcast.hops] == pytest.approx([0.002, 0.003])
+
+    made.told("g1@a", {**alarm("gateway.alarm.raised", "g1@a"), "time": 20.0})
+    assert made.broadcast.hops == []
+
+
 def test_an_alarm_stands_until_it_is_cleared_or_its_teller_is_killed() -> None:
     made = scene()
     for name in NAMES:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heliograph.apps.collect.text import Line
     from heliograph.apps.collect.traces import Trace
 
-__all__ = ["PERIOD", "VALUES", "Failover", "GatewayView", "Promise", "Scene", "Series"]
+__all__ = ["PERIOD", "VALUES", "Broadcast", "Failover", "GatewayView", "Promise", "Scene", "Series"]
 
 PERIOD: Final = 0.5
 """Seconds between two readings of a device."""
@@ -86,6 +86,30 @@ class Series:
 
     unit: str
     values: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+
+
+@dataclass(slots=True)
+class Broadcast:
+    """How an alarm went from the gateway that polls the device to all others.
+
+    Attributes:
+        device: The device.
+        mapping: What is beyond its limit.
+        root: The gateway that polls it.
+        at: When each gateway told of it, in seconds since the epoch.
+    """
+
+    device: str
+    mapping: str
+    root: str
+    at: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def hops(self) -> list[tuple[str, float]]:
+        """The others, in the order in which they heard, and how many seconds after the root."""
+        began = self.at.get(self.root, min(self.at.values(), default=0.0))
+        heard = sorted((at, name) for name, at in self.at.items() if name != self.root)
+        return [(name, max(0.0, at - began)) for at, name in heard]
 
 
 @dataclass(slots=True)
@@ -159,6 +183,7 @@ class Scene:
         self.senders: dict[str, set[str]] = {"spans": set(), "metrics": set(), "logs": set()}
         self.alarms: dict[str, set[tuple[str, str]]] = {name: set() for name in self.gateways}
         self.raised: dict[str, dict[tuple[str, str], float]] = {name: {} for name in self.gateways}
+        self.broadcast: Broadcast | None = None
         self.failover: Failover | None = None
         self.refused = 0
         self._traces = Traces(Moments(quiet=0.5))
@@ -189,10 +214,23 @@ class Scene:
                 self._given_up(gateway, metadata["device"], line["time"])
             case "gateway.alarm.raised":
                 self.alarms[name].add((metadata["device"], metadata["told_by"]))
+                self._broadcast(name, metadata, line["time"])
                 limit = line["measurements"]["limit"]
                 self.raised[name][metadata["device"], metadata["mapping"]] = limit
             case "gateway.alarm.cleared":
                 self.raised[name].pop((metadata["device"], metadata["mapping"]), None)
+
+    def _broadcast(self, name: str, metadata: Mapping[str, Any], at: float) -> None:
+        device, mapping, root = metadata["device"], metadata["mapping"], metadata["told_by"]
+        known = self.broadcast
+        # The lines of several gateways come in any order; one that tells again tells of another.
+        if (
+            known is None
+            or (known.device, known.mapping, known.root) != (device, mapping, root)
+            or name in known.at
+        ):
+            self.broadcast = known = Broadcast(device, mapping, root)
+        known.at[name] = at
 
     def _taken(self, gateway: GatewayView, device: str, at: float) -> None:
         gateway.devices.add(device)

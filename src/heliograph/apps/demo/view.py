@@ -78,7 +78,7 @@ def picture(demo: Demo) -> RenderableType:
     )
     layout["upper"].split_row(Layout(name="left", size=74), Layout(name="right"))
     layout["left"].split_column(
-        Layout(Panel(_members(scene), title="Cluster"), size=5),
+        Layout(Panel(_members(scene), title="Cluster"), size=6),
         Layout(Panel(_devices(scene), title="Devices")),
     )
     layout["right"].split_column(
@@ -98,7 +98,26 @@ def _members(scene: Scene) -> RenderableType:
             Text(f"sees {gateway.living}" if gateway.living else ""),
             Text(", ".join(sorted(gateway.devices)), "cyan", no_wrap=True, overflow="ellipsis"),
         )
-    return table
+    return Group(table, _way(scene))
+
+
+def _way(scene: Scene) -> RenderableType:
+    """The tree along which the last alarm went."""
+    broadcast = scene.broadcast
+    if broadcast is None:
+        return Text("no alarm yet", "dim")
+    hops = ", ".join(f"{_short(name)} {1000 * after:.1f} ms" for name, after in broadcast.hops)
+    return Text.assemble(
+        ("last alarm ", "dim"),
+        (f"{broadcast.device} {broadcast.mapping}  ", "red"),
+        f"{_short(broadcast.root)} ─▸ {hops or '–'}",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _short(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def _devices(scene: Scene) -> RenderableType:
@@ -107,7 +126,7 @@ def _devices(scene: Scene) -> RenderableType:
         table.add_column(column, no_wrap=True)
     alarms = {device for told in scene.alarms.values() for device, _ in told}
     for device in scene.devices:
-        held = ", ".join(name.partition("@")[0] for name in scene.holders(device))
+        held = ", ".join(_short(name) for name in scene.holders(device))
         row = [
             Text(device, "bold red" if device in alarms else "bold"),
             Text(held or "–", "cyan" if held else "bold red"),
