@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver", "PlaintextWarning"]
 
+_ACCEPTING: Final = 3
+"""Turns of the loop until a connection that the listener had accepted already is there."""
 _FAILURES: Final = 1_024
 """Peers whose last failure is remembered; our choice."""
 _log: Final = logging.getLogger("heliograph.partisan")
@@ -129,7 +131,7 @@ class Driver:
         self._state_file = None if state_file is None else StateFile(state_file, teller.unsaved)
         self._teller = teller
         self._deliver = deliver
-        self._manager = manager
+        self.manager: Manager = manager
         self.mesh: bool = manager.mesh
         self._came = came
         self._told = told
@@ -206,7 +208,7 @@ class Driver:
                 for each in self.channels
             ),
         )
-        await self._manager.prepare()
+        await self.manager.prepare()
         self.core: NodeCore = self._made(spec, state)
         self.core.trees.congested = self._congested
         if self.as_original:
@@ -220,13 +222,13 @@ class Driver:
     def _made(self, spec: NodeSpec, state: Term) -> NodeCore:
         now = self.now()
         offset = time.time_ns() - now
-        if self._manager.mesh:
+        if self.manager.mesh:
             return NodeCore(
                 spec, config=self._config, random=self.random, state=state, system_offset=offset
             )
         return OverlayCore(
             spec,
-            self._manager.overlay,
+            self.manager.overlay,
             config=self._config,
             random=self.random,
             system_offset=offset,
@@ -266,6 +268,12 @@ class Driver:
     async def stop(self) -> None:
         """Hang up on everybody and wait until that is done, for as long as the limit allows."""
         self._stopping = True
+        for listener, _ in self.listeners.values():
+            listener.pause()
+        if self.listeners:
+            with anyio.CancelScope(shield=True):
+                for _ in range(_ACCEPTING):
+                    await self._loop.breathe()
         for address, (listener, opened) in self.listeners.items():
             listener.close()
             self._teller.listener_closed(address, "shutdown", self.now() - opened)

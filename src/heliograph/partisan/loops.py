@@ -40,8 +40,11 @@ class Listener(Protocol):
 
     addresses: list[tuple[str, int]]
 
+    def pause(self) -> None:
+        """Accept no more; what was accepted just now is still given a link."""
+
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more, and let nobody dial."""
 
 
 class Loop(Protocol):
@@ -87,9 +90,17 @@ class Loop(Protocol):
 
 
 class _AsyncioListener:
-    def __init__(self, server: asyncio.AbstractServer, addresses: list[tuple[str, int]]) -> None:
+    def __init__(self, server: asyncio.Server, addresses: list[tuple[str, int]]) -> None:
         self._server = server
         self.addresses = addresses
+
+    def pause(self) -> None:
+        # asyncio forgets a socket that it has accepted if its server is closed before it has a
+        # transport. uvloop does not.
+        loop = self._server.get_loop()
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            for each in self._server.sockets:
+                loop.remove_reader(each.fileno())
 
     def close(self) -> None:
         self._server.close()

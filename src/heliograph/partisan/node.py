@@ -99,6 +99,7 @@ class Node:
         name: Its name.
         channels: Its channels, in the order of their names.
         limits: Bounds of everything.
+        manager: Chooses whom it is connected to.
 
     Raises:
         ValueError: A name, an address or a channel is malformed, `busy_poll` is out of range, or
@@ -136,8 +137,8 @@ class Node:
         self._watchers = Watchers()
         self._teller = Teller(name, self._watchers)
         atom = Atom(name)
-        manager = manager or FullMesh()
-        if state is not None and not manager.mesh:
+        self.manager: Manager = manager or FullMesh()
+        if state is not None and not self.manager.mesh:
             raise ValueError("state keeps the membership of a full mesh; other managers have none")
         self._broadcasts = Broadcasts(atom, self.limits, self._teller)
         self._messaging = Messaging(atom, self.limits, self._teller, traced=trace)
@@ -154,7 +155,7 @@ class Node:
             state_file=None if state is None else Path(state),
             as_original=as_original,
             busy_poll=round(busy_poll * 1e9),
-            manager=manager,
+            manager=self.manager,
             teller=self._teller,
             inboxes=self._messaging.inboxes,
             deliver=self._messaging.deliver,

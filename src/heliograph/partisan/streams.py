@@ -155,6 +155,9 @@ class _StreamListener:
         self.addresses = addresses
         self.scope = anyio.CancelScope()
 
+    def pause(self) -> None:
+        pass  # what was accepted has a task
+
     def close(self) -> None:
         self.scope.cancel()
 

@@ -1,121 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every catalogued event of a node, executed by what happens and watched strictly."""
+"""What the events of a full mesh carry, and what each is executed by; see test_session, too."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-import sniffio
 
-from heliograph import Error, Ok, Propagator
-from heliograph.catalog import load
+from heliograph import Error, Ok
 from heliograph.partisan import Channel, Node
-from heliograph.partisan.discovery import ListSource
 from heliograph.partisan.events import SOCKET_RECV, SOCKET_SEND, SOCKET_TAG_MSG
 from heliograph.partisan.telling import Teller
-from heliograph.poller import Poller
 from heliograph.telemetry import default, set_propagator
-from heliograph.testing import Captured, capture
-from heliograph.testing.strict import Watch
+from heliograph.testing import Captured
 from tests.partisan.node.clusters import QUICK, SLOW_PINGS, Proxy, all_up, cluster, make, until
 from tests.partisan.node.conftest import Run
-
-ELSEWHERE = {
-    # Of partial views and broadcast trees; see test_trees.
-    "partisan.membership.neighbor.up",
-    "partisan.membership.neighbor.down",
-    "partisan.membership.shuffle",
-    "partisan.membership.promotion",
-    "partisan.membership.conflict",
-    "partisan.membership.view",
-    "partisan.protocol.dropped",
-    "partisan.broadcast.graft",
-    "partisan.broadcast.prune",
-    # Of a disk that is full.
-    "partisan.membership.unsaved",
-    # Only executed if something fails in the sending or the receiving application.
-    "partisan.message.send.exception",
-    "partisan.message.process.exception",
-    # Of nodes with failure detection, whose tests see them: test_detection.py.
-    "partisan.membership.peer.suspect",
-    "partisan.membership.peer.judge",
-    "partisan.detection.health",
-    # Only executed if the node is left meanwhile.
-    "partisan.discovery.attempt.exception",
-    "partisan.discovery.contact.exception",
-    # Other names of what is executed.
-    "partisan.connection.client.hearbeat",
-    "partisan.connection.server.hearbeat",
-}
-
-
-@asynccontextmanager
-async def polling(*nodes: Node) -> AsyncIterator[None]:
-    """Poll nodes every 20 milliseconds, in whichever way the event loop allows."""
-    poller = Poller(0.02)
-    for node in nodes:
-        node.poll_with(poller)
-    if sniffio.current_async_library() == "asyncio":
-        async with poller:
-            yield
-    else:
-        with poller:
-            yield
-
-
-class Carrying(Propagator):
-    """Carries one word."""
-
-    def __init__(self) -> None:
-        self.extracted: list[Mapping[str, str]] = []
-
-    def inject(self, carrier: Any) -> None:
-        carrier["traceparent"] = "00-word"
-
-    def extract(self, carrier: Mapping[str, str]) -> Any:
-        self.extracted.append(carrier)
-        return super().extract(carrier)
-
-
-def test_a_session_of_three_nodes_executes_all_of_them(run: Run, strict: Watch) -> None:
-    async def main() -> None:
-        before = set_propagator(Carrying())
-        try:
-            async with (
-                cluster("a", "b", trace=True) as (a, b),
-                # The third does not ping, so that those it has dialled ping it.
-                make("c", protocol=SLOW_PINGS, discovery=[ListSource(a.listen_addrs)]) as c,
-                polling(a, b, c),
-            ):
-                await all_up([a, b, c])
-                inbox = b.register("sink")
-                await a.send(b.name, "sink", b"plain")
-                await a.send(b.name, "sink", b"acknowledged", ack=True)
-                await a.send(b.name, "nobody", b"lost")
-                async with inbox.processing() as message:
-                    assert message == b"plain"
-                await inbox.receive()
-                for event in (
-                    "partisan.connection.client.heartbeat",
-                    "partisan.connection.server.heartbeat",
-                    "partisan.queue.delivered.bytes",
-                ):
-                    with capture(event) as events:
-                        await events.until(event)
-                await c.leave()
-                await until(lambda: len(a.members()) == 2)
-        finally:
-            set_propagator(before)
-
-    run(main)
-    known = {name for name in load("partisan").events if name.startswith("partisan.")}
-    assert known - strict.emitted <= ELSEWHERE
-
+from tests.partisan.node.telling import Carrying, polling
 
 # -- Why a peer is down ----------------------------------------------------------------------------
 

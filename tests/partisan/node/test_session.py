@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One session, watched strictly, in which each event of the catalog is executed by its cause."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from heliograph.catalog import load
+from heliograph.partisan import EncodeError, HyParView, JoinError, statefile
+from heliograph.partisan.discovery import Found, ListSource, Source
+from heliograph.partisan.templates import framed
+from heliograph.partisan.wire import encode
+from heliograph.partisan.wire.messages import Shuffle
+from heliograph.telemetry import set_propagator
+from heliograph.testing import Captured, capture
+from heliograph.testing.strict import Watch
+from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, all_up, cluster, make, until
+from tests.partisan.node.conftest import Run
+from tests.partisan.node.telling import Carrying, polling
+from tests.partisan.node.test_overlays import SMALL, SPREADING, group, neighbors
+
+RENAMED = {
+    # Nobody executes the names that the original misspells.
+    "partisan.connection.client.hearbeat",
+    "partisan.connection.server.hearbeat",
+}
+
+DETECTION = {
+    # Of failure detection.
+    "partisan.detection.health",
+    "partisan.membership.peer.suspect",
+    "partisan.membership.peer.judge",
+}
+
+
+async def full_mesh() -> None:
+    """Three nodes that exchange messages; one leaves."""
+    async with (
+        cluster("a", "b", trace=True) as (a, b),
+        # The third does not ping, so that those it has dialled ping it.
+        make("c", protocol=SLOW_PINGS) as c,
+        polling(a, b, c),
+    ):
+        await c.sync_join(a.name, a.listen_addrs[0])
+        await all_up([a, b, c])
+        inbox = b.register("sink")
+        await a.send(b.name, "sink", b"plain")
+        await a.send(b.name, "sink", b"acknowledged", ack=True)
+        await a.send(b.name, "nobody", b"lost")
+        async with inbox.processing() as message:
+            assert message == b"plain"
+        with suppress(ArithmeticError):
+            async with inbox.processing():
+                raise ArithmeticError
+        with suppress(EncodeError):
+            await a.send(b.name, "sink", object())
+        for event in (
+            "partisan.connection.client.heartbeat",
+            "partisan.connection.server.heartbeat",
+            "partisan.queue.delivered.bytes",
+        ):
+            with capture(event) as events:
+                await events.until(event)
+        await c.leave()
+        await until(lambda: len(a.members()) == 2)
+
+
+async def partial_views() -> None:
+    """Nodes of which one fails; and one whose configuration is another."""
+    async with group(6, lambda: HyParView(SMALL)) as made, polling(made.nodes[0]):
+        first = made.nodes[0]
+        with capture("partisan.membership.promotion", "partisan.membership.shuffle") as events:
+            await events.until("partisan.membership.shuffle")
+            gone = made.nodes.pop()
+            await gone._driver.stop()
+            await events.until("partisan.membership.promotion", None, {"outcome": "requested"})
+        async with make("other") as other:
+            with suppress(JoinError):
+                await first.join(other.name, other.listen_addrs[0])
+        # A shuffle that says it may go less than no hops.
+        peer = next(iter(first._core.overlay.neighbors))  # type: ignore[attr-defined] # as it has
+        with capture("partisan.protocol.dropped") as events:
+            nonsense = Shuffle((), -1, first._core.spec)
+            first._driver.write_on(peer, None, framed(encode(nonsense.term())))
+            await events.until("partisan.protocol.dropped", {"count": 1}, {"reason": "malformed"})
+
+
+async def trees() -> None:
+    """A first broadcast is a flood, and who comes late misses something."""
+    async with anyio.create_task_group(), group(3, lambda: HyParView(SMALL)) as made:
+        with capture("partisan.broadcast.prune", "partisan.broadcast.graft") as events:
+            await until(lambda: all(len(neighbors(node)) == 2 for node in made.nodes))
+            for node in made.nodes:
+                await made.reaches_all(node, b"first")
+            await events.until("partisan.broadcast.prune")
+            late = await made.add("late", manager=HyParView(SMALL))
+            await late.join(made.nodes[0].name, made.nodes[0].listen_addrs[0])
+            await events.until("partisan.broadcast.graft")
+
+
+class Never(Source):
+    """Finds nothing, and never says so."""
+
+    text = "never"
+
+    async def find(self) -> list[Found]:
+        await anyio.sleep_forever()
+        return []
+
+
+async def discovery() -> None:
+    """A node that is left while it looks for others, and while it asks one for its name."""
+    async with make("found") as found:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            addresses = [f"127.0.0.1:{silent.getsockname()[1]}", *found.listen_addrs]
+            sources: list[Source] = [Never(), ListSource(addresses)]
+            with capture("partisan.discovery.contact.stop") as events:
+                async with make("seeker", discovery=sources):
+                    await events.until("partisan.discovery.contact.stop")
+
+
+async def disk(folder: Path) -> None:
+    """A membership that cannot be kept."""
+    async with make("keeper", state=folder / "nowhere" / "state") as keeper:
+        await until(lambda: keeper.unsaved is not None)
+
+
+def test_each_event_is_executed_by_its_cause(
+    run: Run, strict: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statefile, "_RETRY", 0.02)
+
+    async def main() -> None:
+        before = set_propagator(Carrying())
+        try:
+            await full_mesh()
+            await partial_views()
+            await trees()
+            await discovery()
+            await disk(tmp_path)
+        finally:
+            set_propagator(before)
+
+    run(main)
+    known = {name for name in load("partisan").events if name.startswith("partisan.")}
+    assert known - strict.emitted - DETECTION == RENAMED
+
+
+def test_gauges_of_views_and_trees(run: Run, telemetry_events: Captured) -> None:
+    async def main() -> None:
+        # Announcements stay unanswered for long enough to be seen.
+        slow = replace(
+            SPREADING, broadcast=replace(SPREADING.broadcast, lazy_tick=500 * MILLISECOND)
+        )
+        seen = telemetry_events.until
+        async with group(0, lambda: HyParView(SMALL)) as made:
+            for name in ("a", "b", "c"):
+                node = await made.add(name, manager=HyParView(SMALL), protocol=slow)
+                if name != "a":
+                    await node.sync_join("a@127.0.0.1", made.nodes[0].listen_addrs[0])
+            a, b, c = made.nodes
+            await until(lambda: all(len(neighbors(node)) == 2 for node in made.nodes))
+            where = {"node": b.name}
+            async with polling(b):
+                await seen("partisan.membership.view", {"count": 2}, {**where, "view": "active"})
+                await seen("partisan.plumtree_broadcast.all_members", {"count": 3}, where)
+                await seen("partisan.plumtree_broadcast.neweagers", {"count": 2}, where)
+                # After the flood the way between b and c is lazy, at whichever end is later.
+                await made.reaches_all(a, b"flood")
+                await until(lambda: b._core.trees.plumtree.lazy(a._core.name))
+                of_a = {**where, "root": a.name}
+                await seen("partisan.plumtree_broadcast.lazy_sets", {"count": 1}, of_a)
+                await seen("partisan.plumtree_broadcast.neweagers", {"count": 1}, of_a)
+                await made.reaches_all(a, b"announced")
+                count = b._core.trees.plumtree.outstanding
+                assert count > 0
+                await seen("partisan.plumtree_broadcast.outstanding", {"count": count}, where)
+                await seen("partisan.plumtree_broadcast.outstanding", {"count": 0}, where)
+            # Who has lost a neighbor for want of room knows where to find another.
+            for number in range(4):
+                node = await made.add(f"d{number}", manager=HyParView(SMALL))
+                await node.join(a.name, a.listen_addrs[0])
+            async with polling(a):
+                await until(lambda: len(a._core.overlay.passive) > 0)  # type: ignore[attr-defined]
+                await until(
+                    lambda: any(
+                        event.metadata["view"] == "passive" and event.measurements["count"] > 0
+                        for event in telemetry_events.named("partisan.membership.view")
+                    )
+                )
+            assert c in made.nodes
+
+    run(main)
