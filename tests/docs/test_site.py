@@ -16,7 +16,8 @@ from heliograph.otel import AttributeLimits, Backoff, OpenSpanLimits
 from heliograph.otel.configuration import Options, settle
 from heliograph.otel.transport import LONGEST_PATIENCE
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 def test_the_format_page_is_what_the_loader_goes_by() -> None:
@@ -69,3 +70,25 @@ def test_the_bridges_limits_are_those_of_the_code(said: str) -> None:
     page = (DOCS / "explanation" / "opentelemetry.md").read_text(encoding="utf-8")
 
     assert said in " ".join(page.split())
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "CONTRIBUTING.md", "examples/README.md", "examples/observability/README.md"],
+)
+def test_what_is_linked_outside_of_the_site_is_there(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#]+)(#[^)]+)?\)", path.read_text(encoding="utf-8"))
+    for link, anchor in links:
+        if link.startswith("https://"):
+            continue
+        target = path.parent / link
+        assert target.exists(), link
+        if anchor:
+            assert anchor[1:] in anchors(target), f"{link}{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are called by those who show it."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
