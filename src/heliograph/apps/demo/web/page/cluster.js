@@ -7,7 +7,7 @@ import { colour, devicesOf, membersOf } from "./members.js";
 
 const HEIGHT = 300;
 const RADIUS = 21;
-const BOX = { width: 112, height: 26 };
+const BOX = { width: 112, height: 26, gap: 3 };
 const MOST_DEVICES = 20;
 
 export function clusterPanel(store) {
@@ -63,17 +63,17 @@ export function clusterPanel(store) {
     );
   }
 
-  function device(each, x, y) {
+  function device(each, x, y, height) {
     const lonely = each.by.length !== 1 ? " lonely" : "";
     const alarm = each.alarms.length ? " alarm" : "";
-    const name = each.name.length > 15 ? `${each.name.slice(0, 14)}…` : each.name;
+    const name = each.name.length > 14 ? `${each.name.slice(0, 13)}…` : each.name;
     return s(
       "g",
-      { class: `box${lonely}${alarm}`, transform: `translate(${x} ${y - BOX.height / 2})` },
+      { class: `box${lonely}${alarm}`, transform: `translate(${x} ${y})` },
       s("title", {}, `${each.name}: polled by ${each.by.join(" and ") || "nobody"}`),
-      s("rect", { width: BOX.width, height: BOX.height, rx: 5 }),
-      s("text", { x: 9, y: 17 }, name),
-      alarm ? s("text", { class: "mark", x: BOX.width - 8, y: 17, "text-anchor": "end" }, "!") : null,
+      s("rect", { y: -height / 2, width: BOX.width, height, rx: Math.min(5, height / 3) }),
+      s("text", { x: 9, y: 4 }, name),
+      alarm ? s("text", { class: "mark", x: BOX.width - 8, y: 4, "text-anchor": "end" }, "!") : null,
     );
   }
 
@@ -128,7 +128,7 @@ export function clusterPanel(store) {
         polls.add(key);
         edges.push(poll(from, { x, y }, colour(members, name), polled.size > 0 && !polled.has(key)));
       }
-      return device(each, x, y);
+      return device(each, x, y, Math.min(BOX.height, step - BOX.gap));
     });
     polled = polls;
     graph.replaceChildren(

@@ -41,9 +41,10 @@ function attributeTable(attributes) {
 }
 
 function marks(trace) {
+  const told = (count, one, many) => (count === 1 ? one : `${count} ${many}`);
   return [
-    trace.errors ? h("span", { class: "chip bad" }, plural(trace.errors, "error")) : null,
-    trace.retries ? h("span", { class: "chip warn" }, plural(trace.retries, "retry", "retries")) : null,
+    trace.errors ? h("span", { class: "chip bad" }, told(trace.errors, "error", "errors")) : null,
+    trace.retries ? h("span", { class: "chip warn" }, told(trace.retries, "retry", "retries")) : null,
   ];
 }
 
