@@ -161,6 +161,8 @@ class Messaging:
         if route is None:
             raise UnknownNodeError(
                 f"{node} is no member of the cluster {self.name} is in; members() tells who is"
+                if self.driver.mesh
+                else f"{node} is no neighbor of {self.name}; transitive=True sends by way of others"
             )
         return route
 

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import runpy
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from heliograph.partisan import (
+    Atom,
+    ClientServer,
     FullMesh,
     HyParView,
     Inbox,
@@ -18,18 +23,40 @@ from heliograph.partisan import (
     Manager,
     MismatchError,
     Node,
+    NotConnectedError,
+    Own,
     ScampV1,
     ScampV2,
+    Static,
     UnknownHandlerError,
+    UnknownNodeError,
 )
 from heliograph.partisan.protocol.overlay.scamp import ScampConfig
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig
+from heliograph.partisan.templates import framed
+from heliograph.partisan.wire import ListenAddr, Message, NodeSpec, encode
+from heliograph.partisan.wire.messages import (
+    UNDEFINED,
+    Broadcast,
+    Disconnect,
+    Disconnection,
+    ForwardJoin,
+    Gossip,
+    Join,
+    Prune,
+    RawRelay,
+    Shuffle,
+    ShuffleReply,
+)
+from heliograph.testing import Captured
 from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, free_port, make, until
 from tests.partisan.node.conftest import Run
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "cluster"
 SPREADING = replace(
     SLOW_PINGS,
+    linger=500 * MILLISECOND,
     broadcast=PlumtreeConfig(
         lazy_tick=50 * MILLISECOND,
         exchange_tick=200 * MILLISECOND,
@@ -214,5 +241,219 @@ class TestJoining:
                 b = await cluster.add("b", manager=HyParView(SMALL), listen=address)
                 await a.sync_join(b.name, address)
                 assert neighbors(a) == {b.name}
+
+        run(main)
+
+
+class TestOtherManagers:
+    def test_a_star_has_servers_in_its_middle(self, run: Run) -> None:
+        async def main() -> None:
+            async with AsyncExitStack() as stack:
+                star = Group(stack)
+                server = await star.add("server", manager=ClientServer("server", interval=0.2))
+                clients = [
+                    await star.add(f"c{number}", manager=ClientServer("client", interval=0.2))
+                    for number in range(3)
+                ]
+                for each in clients:
+                    await each.join(server.name, server.listen_addrs[0])
+                await until(lambda: neighbors(server) == {each.name for each in clients})
+                assert all(neighbors(each) == {server.name} for each in clients)
+                for each in star.nodes:
+                    await star.reaches_all(each, each.name.encode())
+                star.nothing_is_left()
+
+        run(main)
+
+    def test_a_list_is_kept_to_and_those_who_come_back_are_found(self, run: Run) -> None:
+        async def main() -> None:
+            addresses = {f"s{n}@127.0.0.1": f"127.0.0.1:{free_port()}" for n in range(3)}
+
+            async def add(line: Group, name: str, others: Iterable[str]) -> Node:
+                listed = [(other, addresses[other]) for other in others]
+                return await line.add(
+                    name.partition("@")[0],
+                    manager=Static(listed, interval=0.1),
+                    listen=addresses[name],
+                )
+
+            async with AsyncExitStack() as stack:
+                line = Group(stack)
+                first, middle, last = addresses
+                await add(line, first, [first, middle])
+                await add(line, last, [middle])
+                async with AsyncExitStack() as line.stack:
+                    await add(line, middle, addresses)
+                    await until(lambda: len(neighbors(line.nodes[-1])) == 2)
+                    await until(lambda: all(map(connected, line.nodes)))
+                    await line.reaches_all(line.nodes[0], b"by way of the middle")
+                line.nodes.pop()
+                await until(lambda: not any(map(neighbors, line.nodes)))
+                async with AsyncExitStack() as line.stack:
+                    await add(line, middle, addresses)
+                    await until(lambda: len(neighbors(line.nodes[-1])) == 2)
+                    await until(lambda: all(map(connected, line.nodes)))
+                    await line.reaches_all(line.nodes[-1], b"again")
+
+        run(main)
+
+    def test_an_overlay_of_ones_own_is_the_example(self, run: Run) -> None:
+        ring = runpy.run_path(str(EXAMPLES / "ring.py"))["Ring"]
+
+        async def main() -> None:
+            async with group(5, lambda: Own(lambda spec, _: ring(spec))) as made:
+                await until(lambda: all(len(neighbors(node)) == 2 for node in made.nodes))
+                await until(lambda: all(map(connected, made.nodes)))
+                for each in made.nodes:
+                    await made.reaches_all(each, each.name.encode())
+                made.nothing_is_left()
+
+        run(main)
+
+    def test_what_is_configured_wrongly_is_said_at_once(self) -> None:
+        with pytest.raises(ValueError, match="role is 'boss'"):
+            ClientServer("boss")  # type: ignore[arg-type] # that is what is tested
+        with pytest.raises(ValueError, match="host:port"):
+            Static([("a@h", "nowhere")])
+        with pytest.raises(ValueError, match="name@host"):
+            Static([("a", "127.0.0.1:1")])
+        with pytest.raises(ValueError, match="full mesh"):
+            make("a", manager=HyParView(), state="file")
+        with pytest.raises(TypeError, match="no overlay"):
+            FullMesh().overlay(None)  # type: ignore[arg-type] # it is not looked at
+
+
+class TestRelaying:
+    def test_transitive_messages_go_along_the_tree(self, run: Run) -> None:
+        async def main() -> None:
+            async with group(7, MANAGERS["hyparview"]) as made:
+                await until(lambda: all(map(connected, made.nodes)))
+                source = made.nodes[0]
+                far = next(
+                    node
+                    for node in made.nodes
+                    if node is not source and node.name not in neighbors(source)
+                )
+                inbox = far.register("sink")
+                # Who is no neighbor is still connected for a moment after joining.
+                await until(lambda: Atom(far.name) not in source._core.peers)
+                with pytest.raises((UnknownNodeError, NotConnectedError)):
+                    await source.send(far.name, "sink", b"directly")
+                for number in range(5):
+                    await source.send(far.name, "sink", number, transitive=True)
+                got = [await inbox.receive() for _ in range(5)]
+                assert sorted(got) == [0, 1, 2, 3, 4]
+                assert len(inbox) == 0
+                with pytest.raises(ValueError, match="ttl is 0"):
+                    await source.send(far.name, "sink", b"", transitive=True, ttl=0)
+
+        run(main)
+
+    def test_nobody_to_pass_it_on_is_an_error(self, run: Run) -> None:
+        async def main() -> None:
+            async with make("a", manager=HyParView(SMALL)) as a:
+                with pytest.raises(NotConnectedError, match="pass a message on"):
+                    await a.send("b@127.0.0.1", "sink", b"", transitive=True)
+
+        run(main)
+
+
+class TestEviction:
+    def test_down_because_there_was_no_room(self, run: Run, telemetry_events: Captured) -> None:
+        tiny = HyParViewConfig(active=1, passive=8)
+
+        async def main() -> None:
+            async with group(2, lambda: HyParView(tiny)) as made:
+                a, b = made.nodes
+                await until(lambda: connected(a) and connected(b))
+                c = await made.add("c", manager=HyParView(tiny))
+                await c.join(a.name, a.listen_addrs[0])
+                for node, other in ((a, b), (b, a)):
+                    for event in ("peer.down", "neighbor.down"):
+                        await telemetry_events.until(
+                            f"partisan.membership.{event}",
+                            None,
+                            {"node": node.name, "name": other.name, "reason": "evicted"},
+                        )
+                await telemetry_events.until(
+                    "partisan.socket.close", None, {"node": a.name, "reason": "evicted"}
+                )
+
+        run(main)
+
+
+class TestHostility:
+    @asynccontextmanager
+    async def attacked(self) -> AsyncIterator[tuple[Node, Callable[..., None]]]:
+        """Give a node, and what sends it messages by a connection of a neighbor."""
+        async with group(3, MANAGERS["hyparview"]) as made:
+            await until(lambda: all(len(neighbors(node)) == 2 for node in made.nodes))
+            victim, attacker, _ = made.nodes
+            await until(lambda: all(map(connected, made.nodes)))
+
+            def send(*messages: Message) -> None:
+                frames = b"".join([framed(encode(each.term())) for each in messages])
+                attacker._driver.write_on(victim.name, None, frames)
+
+            yield victim, send
+            for node in made.nodes:
+                await made.reaches_all(node, node.name.encode())
+
+    def test_what_means_harm_is_counted_and_dropped(
+        self, run: Run, telemetry_events: Captured
+    ) -> None:
+        def spec(number: int) -> NodeSpec:
+            return NodeSpec(Atom(f"x{number}@h"), (ListenAddr("127.0.0.1", 9),), ())
+
+        crowd = tuple(map(spec, range(5_000)))
+        me, other = Atom("n1@127.0.0.1"), Atom("n2@127.0.0.1")
+        topic = Atom("news")
+        harmful: list[tuple[Callable[[NodeSpec], Message], str, str]] = [
+            (lambda own: Shuffle((), -1, own), "membership", "malformed"),
+            (lambda own: Shuffle((), 1 << 70, own), "membership", "malformed"),
+            (lambda own: Shuffle(crowd, 3, own), "membership", "malformed"),
+            (lambda own: ShuffleReply(crowd, own), "membership", "malformed"),
+            (lambda own: ForwardJoin(spec(1), UNDEFINED, 1, -5, own), "membership", "malformed"),
+            (lambda _: Disconnect(spec(2), Disconnection(9, 9)), "membership", "forged"),
+            (lambda _: Shuffle((), 3, spec(3)), "membership", "forged"),
+            (lambda _: Broadcast(1, b"", topic, 0, other, other), "broadcast", "forged"),
+            (lambda _: Prune(other, other), "broadcast", "forged"),
+            (lambda _: Broadcast(1, b"", topic, -3, other, me), "broadcast", "malformed"),
+            (lambda _: RawRelay(other, 1, -1), "relay", "malformed"),
+            (lambda own: Gossip(own, b"another manager"), "membership", "ignored"),
+        ]
+
+        async def main() -> None:
+            async with self.attacked() as (victim, send):
+                own = NodeSpec(me, (ListenAddr("127.0.0.1", 9),), ())
+                for make_message, protocol, reason in harmful:
+                    telemetry_events.clear()
+                    send(make_message(own))
+                    await telemetry_events.until(
+                        "partisan.protocol.dropped",
+                        {"count": 1},
+                        {
+                            "node": victim.name,
+                            "peer": me,
+                            "protocol": protocol,
+                            "reason": reason,
+                        },
+                    )
+                assert len(neighbors(victim)) == 2
+                assert not any(each.startswith("x") for each in neighbors(victim))
+
+        run(main)
+
+    def test_nobody_is_believed_before_saying_who_it_is(self, run: Run) -> None:
+        async def main() -> None:
+            async with make("a", manager=HyParView(SMALL)) as a:
+                liar = NodeSpec(Atom("liar@h"), (ListenAddr("127.0.0.1", 9),), ())
+                frames = framed(encode(Join(liar, UNDEFINED, 1).term()))
+                host, _, port = a.listen_addrs[0].rpartition(":")
+                async with await anyio.connect_tcp(host, int(port)) as stream:
+                    await stream.send(frames * 1_000)
+                    await stream.send(framed(encode((Atom("ping"), Atom("liar@h"), 1, 1))))
+                    await until(a.connections)
+                    assert neighbors(a) == set()
 
         run(main)

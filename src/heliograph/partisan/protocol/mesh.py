@@ -146,6 +146,7 @@ class Mesh:
             config=self.config,
             route=self.route,
             passes_on=self.passes_on,
+            is_ours=self.is_ours,
         )
         self.statistics: Statistics = Statistics()
         self.tag: Atom = UNDEFINED
@@ -221,6 +222,10 @@ class Mesh:
 
     def passes_on(self, name: Atom) -> bool:
         """Tell whether a peer passes on what it gets for others: the original does not."""
+        return self.is_ours(name)
+
+    def is_ours(self, name: Atom) -> bool:
+        """Tell whether a peer is known to be of our kind."""
         return self.delivery.run(name) is not None
 
     def reference(self) -> Term:

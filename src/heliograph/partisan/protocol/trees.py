@@ -69,6 +69,7 @@ class Trees:
         config: Pace and bounds.
         route: Gives the connections that messages to a peer may go by, by a channel.
         passes_on: Tells whether a peer passes on what it gets for others.
+        is_ours: Tells whether a peer is known to be of our kind.
 
     Attributes:
         raw: Whether relayed messages go without a wrapper, as the original's HyParView has them.
@@ -85,6 +86,7 @@ class Trees:
         config: ProtocolConfig,
         route: Callable[[Atom, Atom], tuple[int, ...]],
         passes_on: Callable[[Atom], bool],
+        is_ours: Callable[[Atom], bool],
     ) -> None:
         self.name = name
         self.plumtree: Plumtree = Plumtree(name, {}, random=random, config=config.broadcast)
@@ -93,6 +95,7 @@ class Trees:
         self._route = route
         self.raw: bool = False
         self._passes_on = passes_on
+        self._is_ours = is_ours
         self._exchanging = False
         self._passed = 0
         self._tallies = (
@@ -230,12 +233,14 @@ class Trees:
             if not isinstance(inner, Forward):
                 return [Dropped("relay", "malformed", 1, source)]
             return [Deliver(inner.to, inner.message, None)]
+        kind = RawRelay if self.raw else Relay
         if isinstance(step, Sent):
             found = self._route(step.to, UNDEFINED)
-            return [Write(found[0], parse(step.message))] if found else []
-        relay = (RawRelay if self.raw else Relay)(
-            step.relay.node, step.relay.message, step.relay.ttl
-        )
+            # Several may send it. A node of our kind tells so by the wrapper.
+            wrapped = self._is_ours(step.to)
+            last = kind(step.to, step.message, 0) if wrapped else parse(step.message)
+            return [Write(found[0], last)] if found else []
+        relay = kind(step.relay.node, step.relay.message, step.relay.ttl)
         found = tuple([each[0] for peer in step.to if (each := self._route(peer, UNDEFINED))])
         return [WriteAll(found, relay)] if found else []
 
