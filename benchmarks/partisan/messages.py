@@ -66,12 +66,14 @@ def rows(effort: Effort) -> Iterator[Row]:
     rounds = max(1, effort.rounds // _ROUNDS_PER_ROUND)
     bare: list[Measured] = []
     ours: list[Measured] = []
+    sleepy: list[Measured] = []
     plain: list[Measured] = []
     loaded: list[Measured] = []
     for number in range(rounds):
         turns: list[tuple[list[Measured], Callable[[], Measured]]] = [
             (bare, yardstick),
             (ours, lambda: pair(effort, "round_trip", "rate")),
+            (sleepy, lambda: pair(effort, "round_trip", "--sleepy")),
             (plain, lambda: pair(effort, "rate", "--original")),
             (loaded, lambda: pair(effort, "beside_bulk", "slots")),
         ]
@@ -81,6 +83,9 @@ def rows(effort: Effort) -> Iterator[Row]:
     rival = "bare pair"
     yield _row("round trip p50, 64 B", ours, "p50_64", rival, bare, "p50_64", 1.0)
     yield _row("round trip p50, 8 KiB", ours, "p50_8192", rival, bare, "p50_8192", 1.0)
+    for size, name in (("64", "64 B"), ("8192", "8 KiB")):
+        key = f"p50_{size}"
+        yield _row(f"round trip p50, {name}, no busy polling", sleepy, key, rival, bare, key, 1.0)
     yield _row("one way, 64 B", ours, "64", rival, bare, "64", 1 / 0.65)
     yield _row("one way, 8 KiB", ours, "8192", rival, bare, "8192", 1 / 0.9)
     yield _row("a burst of 200,000, 64 B", ours, "burst", "100,000", ours, "64", 1.15)

@@ -3,7 +3,7 @@
 
 `python -m benchmarks.partisan.pair CASE...` starts both and prints one JSON object for each case:
 times in nanoseconds. `--loop` says on which event loop, `--original` lets them treat each other as
-Erlang nodes, `--share` measures less.
+Erlang nodes, `--sleepy` without busy polling, `--share` measures less.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import trio
 import uvloop
 
 from heliograph.partisan import Channel, Inbox, Limits, Node
+from heliograph.partisan.busypoll import BUSY_POLL
 
 __all__ = ["CASES", "main"]
 
@@ -52,6 +53,7 @@ def node(name: str, options: argparse.Namespace) -> Node:
         channels=IDLE_CHANNELS if idle else CHANNELS,
         limits=Limits(inbox=10_000),
         as_original=options.original,
+        busy_poll=0.0 if options.sleepy else BUSY_POLL,
     )
 
 
@@ -239,6 +241,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="+", choices=CASES)
     parser.add_argument("--loop", choices=LOOPS, default="uvloop")
     parser.add_argument("--original", action="store_true")
+    parser.add_argument("--sleepy", action="store_true")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -25,7 +25,10 @@ class Loop:
         self.time = 0
         self.due: deque[Callable[[], object]] = deque()
         self.turns = 0
-        self.poll = BusyPoll(self.due.append, longest, lambda: self.time)
+        self.stolen = 0
+        self.poll = BusyPoll(
+            self.due.append, longest, lambda: self.time, lambda: self.time - self.stolen
+        )
 
     def run_until(self, time: int) -> bool:
         """Let time pass; return whether the loop was awake at its end."""
@@ -36,6 +39,11 @@ class Loop:
                 self.due.popleft()()
         self.time = max(self.time, time)
         return bool(self.due)
+
+    def steal(self, time: int) -> None:
+        """Let others have the processor."""
+        self.time += time
+        self.stolen += time
 
     def reads(self, count: int, gap: int) -> list[bool]:
         """Read so often, each after a gap; return which found the loop awake."""
@@ -80,18 +88,45 @@ def test_one_way_traffic_at_intervals_too_long_is_tried_ever_more_rarely() -> No
     few = loop.turns
     assert not any(loop.reads(9_000, gap=LONGEST + TURN))
     assert loop.turns - few < few, "trials after 8, 16, ... and at last each 4,096 reads"
-    assert loop.turns <= 3 * 12 * (LONGEST // TURN + 1)
+    assert loop.turns <= 3 * 12 * (LONGEST // TURN + 2)
 
 
 def test_what_pays_again_is_trusted_again() -> None:
     loop = Loop()
     loop.reads(10_000, gap=LONGEST + TURN)
     assert any(loop.reads(4_200, gap=50)), "the longest rest is 4,096 reads"
-    assert all(loop.reads(50, gap=50))
+    loop.reads(17 * 4_096, gap=50)
+    loop.run_until(loop.time + 10 * LONGEST)  # the conversation is over; it has paid
     loop.reads(9, gap=3 * LONGEST)  # all credit is used up
     assert not loop.run_until(loop.time + 2 * LONGEST)
     loop.reads(18, gap=50)
     assert all(loop.reads(10, gap=50)), "a long conversation has made the rest short again"
+
+
+def test_time_to_work_on_what_was_read_is_no_time_of_polling() -> None:
+    loop = Loop()
+    loop.reads(20, gap=50)
+    for _ in range(100):
+        loop.time += 20 * LONGEST  # in the same turn of the loop
+        assert loop.run_until(loop.time + LONGEST // 2), "it polls when the work is done"
+        loop.poll.read()
+
+
+def test_whoever_loses_the_processor_lets_the_loop_sleep() -> None:
+    loop = Loop()
+    loop.reads(100, gap=50)
+    loop.steal(50 * LONGEST)
+    assert not loop.run_until(loop.time + TURN), "though something has just come"
+
+
+def test_where_the_processor_is_lost_again_and_again_it_hardly_polls() -> None:
+    loop = Loop()
+    awake: list[bool] = []
+    while len(awake) < 50_000:
+        awake += loop.reads(50, gap=50)
+        if loop.poll.polling:
+            loop.steal(50 * LONGEST)
+    assert sum(awake[-10_000:]) < 300
 
 
 def test_a_longest_time_of_nothing_never_polls() -> None:

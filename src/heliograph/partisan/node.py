@@ -14,6 +14,7 @@ import anyio
 
 from heliograph.partisan.addresses import check_node_name, parse_address
 from heliograph.partisan.broadcasts import Broadcasts
+from heliograph.partisan.busypoll import BUSY_POLL
 from heliograph.partisan.channels import check_channels
 from heliograph.partisan.discovery.discovering import Discoverer
 from heliograph.partisan.discovery.pace import DiscoveryConfig
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Node"]
 
 Part = TypeVar("Part")
-
-_BUSY_POLL = 0.0001
-"""Seconds; covers a round trip between two nodes that are awake, several times over."""
 
 
 class Node:
@@ -122,7 +120,7 @@ class Node:
         discovery_config: DiscoveryConfig | None = None,
         trace: bool = False,
         as_original: bool = False,
-        busy_poll: float = _BUSY_POLL,
+        busy_poll: float = BUSY_POLL,
         manager: Manager | None = None,
     ) -> None:
         if not 0 <= busy_poll <= 0.01:
