@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from heliograph.partisan.errors import PartisanError
@@ -23,8 +24,10 @@ from heliograph.partisan.wire.messages import (
     parse,
 )
 
-__all__ = ["PAUSE", "Failure", "Record", "Scene", "is_forward", "load", "segments"]
+__all__ = ["NOBODY", "PAUSE", "Failure", "Record", "Scene", "is_forward", "load", "segments"]
 
+NOBODY = Atom("")
+"""Who connected and never said who it is."""
 PAUSE = 0.1
 """Seconds by which the time goes back where a new scene begins."""
 
@@ -48,6 +51,7 @@ class Record:
     """None for the end of the connection."""
     shown: str = ""
     dropped: bool = False
+    scenario: str = ""
 
     @property
     def sender(self) -> Atom:
@@ -59,10 +63,22 @@ class Record:
 
     def term(self) -> Term:
         assert self.hex is not None
-        return decode(bytes.fromhex(self.hex))
+        return _decoded(self.hex)
 
     def message(self) -> Message:
-        return parse(self.term())
+        assert self.hex is not None
+        return _parsed(self.hex)
+
+
+# A frame is looked at often, and by each node that is played; nobody changes what is found.
+@lru_cache(maxsize=8_192)
+def _decoded(payload: str) -> Term:
+    return decode(bytes.fromhex(payload))
+
+
+@lru_cache(maxsize=8_192)
+def _parsed(payload: str) -> Message:
+    return parse(_decoded(payload))
 
 
 def load(path: Path) -> list[Record]:
@@ -86,20 +102,21 @@ def load(path: Path) -> list[Record]:
                     number,
                     float(entry["t"]),
                     entry["conn"],
-                    Atom(entry["client"]),
+                    NOBODY if entry["client"] is None else Atom(entry["client"]),
                     Atom(entry["server"]),
                     direction == "client->server",
                     None if channel is None else Atom(channel),
                     None if entry.get("event") == "eof" else entry["hex"],
                     entry.get("term", ""),
                     bool(entry.get("dropped_by_proxy", False)),
+                    str(entry.get("scenario", "")),
                 )
             )
     return records
 
 
 def segments(records: Sequence[Record]) -> list[list[Record]]:
-    """Split a file where its time begins anew: a scene, which starts from a state of its own.
+    """Split a file where its time or another scenario begins: scenes, with states of their own.
 
     Raises:
         Failure: An application's message stands behind one that was sent later.
@@ -111,7 +128,12 @@ def segments(records: Sequence[Record]) -> list[list[Record]]:
         if before > record.time >= PAUSE and not record.ended and is_forward(record):
             raise Failure(f"line {record.line}: it was sent before the line above, by its time")
         last[record.connection, record.from_client] = record.time
-        if not scenes or record.time < scenes[-1][-1].time - PAUSE:
+        before_this = scenes[-1][-1] if scenes else None
+        if (
+            before_this is None
+            or record.time < before_this.time - PAUSE
+            or record.scenario != before_this.scenario
+        ):
             scenes.append([])
         scenes[-1].append(record)
     return scenes

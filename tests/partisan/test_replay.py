@@ -25,10 +25,10 @@ FULL_MESH = [
     "full_mesh/join_through_second",
     "full_mesh/leave_with_gossip",
 ]
-OVERLAYS = ["causal", "client_server", "monotonic", "plumtree", "scamp_v1"]
+OVERLAYS = ["causal", "client_server", "monotonic", "plumtree", "scamp_v1", "transitive_relay"]
 
 
-@pytest.mark.parametrize("name", [*FULL_MESH, *OVERLAYS])
+@pytest.mark.parametrize("name", [*FULL_MESH, *OVERLAYS, "hyparview"])
 def test_our_node_sends_what_was_recorded_in_the_place_of_each_node(name: str) -> None:
     outcomes = replay.replay(replay.load(DATA / f"{name}.jsonl"))
 
@@ -41,6 +41,14 @@ def test_no_broken_conversation_passes(name: str) -> None:
     count, passed = replay.self_test(DATA / f"{name}.jsonl")
 
     assert count > 0
+    assert passed == []
+
+
+def test_nor_does_a_broken_one_of_partial_views() -> None:
+    # Each of some hundred frames is broken in three ways; a few of them, so that it does not last.
+    count, passed = replay.self_test(DATA / "hyparview.jsonl", every=23)
+
+    assert count > 30
     assert passed == []
 
 

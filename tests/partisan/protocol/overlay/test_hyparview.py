@@ -897,3 +897,27 @@ def test_messages_go_over_the_wire_as_they_are() -> None:
             assert parse(decode(encode(effect.message.term()))) == effect.message
 
     assert kinds >= {Join, ForwardJoin, Neighbor, Disconnect, NeighborRequest, Shuffle}
+
+
+# --- as the original does it ---
+
+
+def test_the_original_asks_one_at_a_time_and_always_with_high_priority() -> None:
+    loser = node(1, 2, 3, passive=(4, 5, 6), active=4, as_original=True, look_over=False)
+
+    effects = loser.handle(on.Lost(spec(1).name), 0)
+
+    (asked,) = [each for each in effects if isinstance(each, on.Send)]
+    assert isinstance(asked.message, NeighborRequest)
+    assert asked.message.priority == HIGH
+    assert sent(loser.handle(on.Lost(spec(2).name), 0)) == []
+
+
+def test_the_original_does_not_look_for_another_while_somebody_is_left() -> None:
+    loser = node(1, 2, passive=(4, 5), as_original=True)
+
+    first = receive(loser, 1, Disconnect(spec(1), Disconnection(1, 1)))
+    second = receive(loser, 2, Disconnect(spec(2), Disconnection(1, 1)))
+
+    assert sent(first) == []
+    assert [kind for _, kind in sent(second)] == ["NeighborRequest"]

@@ -329,11 +329,17 @@ class HyParView(Overlay):
         missing = self.config.active - len(self.neighbors) - len(self._requested)
         if missing <= 0 or self._attempts <= 0:
             return []
+        as_original = self.config.as_original
+        if as_original:
+            missing = 1 - len(self._requested)
         asked = self._requested.keys() | self._tried
         free = [each for name, each in self.passive.items() if name not in asked]
-        high = not self.neighbors
-        chosen = draw(self.random, free, missing)
+        high = as_original or not self.neighbors
+        chosen = self._choose(free, max(0, missing))
         return [self.request(each, now, high=high) for each in chosen]
+
+    def _choose(self, replacements: list[NodeSpec], count: int) -> list[NodeSpec]:
+        return draw(self.random, replacements, count)
 
     def _start_over(self) -> None:
         """Let everybody be asked again."""
@@ -467,7 +473,10 @@ class HyParView(Overlay):
         if was is not None:
             reason = "leave" if leaving else "evicted"
             self._tried.add(name)  # it has just said that it has no room
-            return [NeighborDown(was, reason), Hangup(name, reason), *self._fill(now)]
+            effects: list[Effect] = [NeighborDown(was, reason), Hangup(name, reason)]
+            if self.neighbors and self.config.as_original:
+                return effects
+            return [*effects, *self._fill(now)]
         if asked is None:
             return []
         # It was asked by who had not heard of the disconnection; now the number can be repeated.
@@ -566,7 +575,7 @@ class HyParView(Overlay):
             onward = self._someone(sender.name)
             if onward is not None:
                 return [Send((onward,), Shuffle(exchange, ttl - 1, self.spec))]
-        answer = tuple(draw(self.random, [*self.passive.values()], len(exchange)))
+        answer = tuple(self.some_passive(len(exchange)))
         self._merge(exchange, answer, now)
         effects: list[Effect] = [Send((sender,), ShuffleReply(answer, self.spec))]
         if not self.neighbors and not self._requested:

@@ -66,6 +66,9 @@ class HyParViewConfig:
     """Longest exchange accepted; our choice, a shuffle has 8."""
     walk: int = 64
     """Most hops accepted; our choice."""
+    as_original: bool = False
+    """Ask one replacement at a time, with high priority, and only after a failure or when nobody is
+    left; the paper's asks for as many as there are places, whenever there are any."""
     xbot: XBotConfig | None = None
     """Prefer near neighbors to far ones; by option."""
 
