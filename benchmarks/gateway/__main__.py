@@ -52,7 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         "threads": [first.threads, last.threads],
         "received": dict(load.received),
         "exit_code": load.code,
-        "load": f"The machine's load averages were {averages} at the end, other work included.",
+        "load": (
+            f"The machine's load averages were {averages} at the end, other work included, and "
+            f"the nice value of gateway and devices {os.nice(0)}."
+        ),
     }
     bars = [row.to_json() for row in rows]
     document = {"machine": machine(*DISTRIBUTIONS), "bars": bars, **facts}
