@@ -25,6 +25,7 @@ FULLY_COVERED := \
     src/heliograph/partisan/protocol/overlay/** \
     $(foreach part,experiments graphs network plots report scale scenario schedules,\
         src/heliograph/partisan/simulator/$(part).py) \
+    src/heliograph/partisan/faults.py \
     $(foreach part,pace parsing sources,src/heliograph/partisan/discovery/$(part).py) \
     src/heliograph/partisan/wire/** \
     $(foreach part,catalogs feed http shapes viewer,src/heliograph/apps/demo/web/$(part).py)

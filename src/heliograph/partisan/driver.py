@@ -37,12 +37,14 @@ from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
     import random
+    from asyncio import Transport
     from collections.abc import Callable, Coroutine, Sequence, Sized
 
     from anyio.abc import TaskGroup
 
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.errors import DecodeError
+    from heliograph.partisan.faults import Faults
     from heliograph.partisan.inbox import Inbox
     from heliograph.partisan.limits import Admission, Limits
     from heliograph.partisan.loops import Listener, Loop, Timer
@@ -105,6 +107,7 @@ class Driver:
         state_file: Path | None,
         as_original: bool,
         busy_poll: int,
+        faults: Faults | None,
         manager: Manager,
         teller: Teller,
         inboxes: dict[str, Inbox],
@@ -117,6 +120,7 @@ class Driver:
         self.limits = limits
         self.as_original = as_original
         self._busy_poll = busy_poll
+        self._faults = faults
         self.max_frame: int = limits.frame
         self.max_unsent: int = limits.unsent
         self.read_buffer: ReadBuffer = ReadBuffer()
@@ -185,6 +189,8 @@ class Driver:
         self.make_waiter: MakeWaiter = loop.make_waiter
         self.call_soon: Callable[[Callable[[], object]], object] = loop.call_soon
         self.now: Callable[[], int] = loop.now
+        if self._faults is not None:
+            self._faults.begin(self.now())
         self.noticed: Callable[[], None] | None = (
             BusyPoll(loop.call_soon, self._busy_poll).read if self._busy_poll else None
         )
@@ -450,6 +456,10 @@ class Driver:
         with scope:
             try:
                 self._entrance.may_dial(dial.peer)
+                if self._faults is not None and self._faults.apart(
+                    self.name, dial.peer, self.now()
+                ):
+                    raise TimeoutError("a script of faults keeps them apart")
                 with anyio.fail_after(self.limits.handshake):
                     await self._loop.connect(dial.address.host, dial.address.port, link, context)
             except (OSError, ssl.SSLError) as error:  # a TimeoutError is an OSError
@@ -483,6 +493,16 @@ class Driver:
 
     def _new_link(self) -> Link:
         return Link(self, self.core.new_connection(), "server", self.now())
+
+    def link_transport(self, link: Link, transport: Transport) -> Transport:
+        """Return what a link is to write to."""
+        if self._faults is None:
+            return transport
+        from heliograph.partisan.faulty import FaultyTransport
+
+        return FaultyTransport(
+            transport, link, self.name, self._faults, self.now, self._loop.call_at
+        )
 
     def link_opened(self, link: Link) -> None:
         """A connection is there."""

@@ -75,6 +75,9 @@ class LinkOwner(Protocol):
     def call_soon(self) -> Callable[[Callable[[], object]], object]:
         """What calls a function when the loop comes round."""
 
+    def link_transport(self, link: Link, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return what the link is to write to: its transport, or what stands before it in tests."""
+
     def link_opened(self, link: Link) -> None:
         """The transport is there."""
 
@@ -207,7 +210,7 @@ class Link(asyncio.BufferedProtocol):
     # -- Life -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = self.owner.link_transport(self, cast("asyncio.Transport", transport))
         self.transport.set_write_buffer_limits(high=4 * WRITE_SIZE, low=WRITE_SIZE)
         address = transport.get_extra_info("peername")
         if address:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.channels import Channel
     from heliograph.partisan.discovery import Source
+    from heliograph.partisan.faults import Faults
     from heliograph.partisan.inbox import Inbox, Overflow
     from heliograph.partisan.managers import Manager
     from heliograph.partisan.members import Connection, Member
@@ -92,6 +93,8 @@ class Node:
         busy_poll: Seconds for which the node looks for more after each read before its event loop
             sleeps, while that pays (see `heliograph.partisan.busypoll`); 0 for never, which leaves
             more of the processor to others, and answers later.
+        faults: For tests: what becomes of the frames it sends, and of its dials. Give all nodes of
+            a test the same; see `heliograph.partisan.faults`.
 
     Attributes:
         name: Its name.
@@ -122,6 +125,7 @@ class Node:
         as_original: bool = False,
         busy_poll: float = BUSY_POLL,
         manager: Manager | None = None,
+        faults: Faults | None = None,
     ) -> None:
         if not 0 <= busy_poll <= 0.01:
             raise ValueError(f"busy_poll is {busy_poll!r} s; it must be from 0 to 0.01")
@@ -153,6 +157,7 @@ class Node:
             state_file=None if state is None else Path(state),
             as_original=as_original,
             busy_poll=round(busy_poll * 1e9),
+            faults=faults,
             manager=self.manager,
             teller=self._teller,
             inboxes=self._messaging.inboxes,

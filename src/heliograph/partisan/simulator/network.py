@@ -33,10 +33,12 @@ from heliograph.partisan.protocol.effects import (
     Undelivered,
     Write,
 )
+from heliograph.partisan.wire.messages import AckedForward, Forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from heliograph.partisan.faults import Faults
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.wire import Atom, ListenAddr, NodeSpec, Term
     from heliograph.partisan.wire.messages import Message
@@ -138,6 +140,7 @@ class Network:
         now: The simulated time, in nanoseconds.
         nodes: All nodes, by name.
         chance: The source of all randomness.
+        faults: The script that `harm` was given.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Network:
         self.config: ProtocolConfig = config if config is not None else ProtocolConfig()
         self.now: int = 0
         self.nodes: dict[Atom, SimulatedNode] = {}
+        self.faults: Faults | None = None
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self._groups: dict[Atom, int] = {}
@@ -235,6 +239,13 @@ class Network:
         if pairs:
             for end in pairs[chosen % len(pairs)]:
                 self._close_later(end, "failure")
+
+    def harm(self, faults: Faults) -> None:
+        """Do from now on what a script says, beside what the weather does."""
+        self.faults = faults
+        faults.begin(self.now)
+        for at in faults.changes():
+            self._at(max(at, self.now), self._release)
 
     def run(self, duration: int) -> None:
         """Let time pass, in nanoseconds."""
@@ -355,6 +366,25 @@ class Network:
             if not end.silent and not self._apart(node.name, end.peer):
                 self._close_later(end, "failure")
             return
+        if self.faults is not None:
+            self._send_with_faults(self.faults, end, message)
+            return
+        self._send_on(end, message)
+
+    def _send_with_faults(self, faults: Faults, end: _End, message: Message) -> None:
+        way = faults.way(
+            end.node.name,
+            end.peer,
+            self.now,
+            message=isinstance(message, Forward | AckedForward),
+        )
+        for delay in way.delays:
+            self._send_on(end, message, delay, overtaken=way.overtaken)
+
+    def _send_on(
+        self, end: _End, message: Message, delay: int = 0, *, overtaken: bool = False
+    ) -> None:
+        assert end.other is not None
         weather = self.weather
         if weather.loss and self.chance.random() < weather.loss:
             return
@@ -362,11 +392,13 @@ class Network:
             self._close_later(end.other, "failure")
             self._close_later(end, "failure")
             return
-        if self._apart(node.name, end.peer):
+        if self._apart(end.node.name, end.peer):
             end.held.append(message)
             return
-        at = self.now + self._latency()
-        if weather.reordering and self.chance.random() < weather.reordering:
+        at = self.now + self._latency() + delay
+        if overtaken:
+            pass
+        elif weather.reordering and self.chance.random() < weather.reordering:
             at += 10 * self._latency()
         else:
             at = end.clear_at = max(at, end.clear_at)
@@ -408,6 +440,8 @@ class Network:
         self._at(max(self.now + self._latency(), after), close)
 
     def _apart(self, one: Atom, other: Atom) -> bool:
+        if self.faults is not None and self.faults.apart(one, other, self.now):
+            return True
         return self._groups.get(one, 0) != self._groups.get(other, 0)
 
     def _latency(self) -> int:
