@@ -115,6 +115,48 @@ def test_two_nodes_join_talk_and_leave() -> None:
         assert one.process.wait(10) == 0
 
 
+def test_nodes_with_partial_views_broadcast() -> None:
+    views = ("--manager", "hyparview")
+    with node("py1", *views) as one:
+        join = f"py1@127.0.0.1={one.address}"
+        with node("py2", *views, "--join", join, "--topic", "news", "--topic", "alarms") as two:
+            one.until("change", change="neighbor_up", node="py2@127.0.0.1")
+            two.until("change", change="up", node="py1@127.0.0.1")
+            two.say("broadcast news {hello, all}")
+            assert two.until("broadcasted")["name"] == "news"
+            assert one.until("broadcast", name="news")["message"] == "{hello,all}"
+            for wrong, match in (
+                ("broadcast alarms 1", "takes no part"),
+                ("broadcast news", "NAME TERM"),
+            ):
+                one.say(wrong)
+                assert match in one.until("error", line=wrong)["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--manager", "static", "--join", "a@h"], "not NAME=HOST:PORT"),
+        (["--manager", "static", "--join", "a@h=h"], "host:port"),
+        (["--manager", "client", "--state", "file"], "full mesh"),
+        (["--manager", "boss"], "boss"),
+    ],
+)
+def test_a_manager_is_chosen_soundly(call: Call, options: list[str], match: str) -> None:
+    result = call("cluster", "node", "--name", "a@h", *options)
+
+    assert result.exit_code == 2
+    assert match in result.stderr
+
+
+@pytest.mark.parametrize("manager", ["scamp-v1", "scamp-v2", "server", "client", "static"])
+def test_every_manager_runs(manager: str) -> None:
+    peers = ["--join", "py9@127.0.0.1=127.0.0.1:9"] if manager == "static" else []
+    with node("py1", "--manager", manager, *peers) as one:
+        one.say("members")
+        assert [each["state"] for each in one.until("members")["members"]] == ["self"]
+
+
 def test_a_node_finds_another_and_says_what_is_no_source() -> None:
     with (
         node("py1") as one,

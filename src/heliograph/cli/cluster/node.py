@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from heliograph.cli.output import Output
-    from heliograph.partisan import Change, Inbox, Node
+    from heliograph.partisan import Change, Inbox, Manager, Node
 
 __all__ = ["node"]
 
@@ -45,8 +45,8 @@ Examples:
     metavar="HOST:PORT",
     multiple=True,
     default=("127.0.0.1:0",),
-    show_default="127.0.0.1:0",
-    help="Where to listen; port 0 for any.",
+    show_default=False,
+    help="Where to listen; else 127.0.0.1:0.",
 )
 @click.option("--advertise", metavar="HOST:PORT", multiple=True, help="Where others reach it.")
 @click.option(
@@ -62,7 +62,7 @@ Examples:
     "sources",
     metavar="SOURCE",
     multiple=True,
-    help="Where to look for nodes, again and again: dns:HOST:PORT, srv:NAME, file:PATH, ...",
+    help="Where to look for nodes: dns:HOST:PORT, ...",
 )
 @click.option(
     "--inbox",
@@ -70,8 +70,24 @@ Examples:
     metavar="NAME",
     multiple=True,
     default=("sink",),
-    show_default="sink",
-    help="A name whose messages are shown.",
+    show_default=False,
+    help="A name to show messages of; else sink.",
+)
+@click.option(
+    "--topic",
+    "topics",
+    metavar="NAME",
+    multiple=True,
+    default=("news",),
+    show_default=False,
+    help="A name to show broadcasts of; else news.",
+)
+@click.option(
+    "--manager",
+    metavar="KIND",
+    type=click.Choice(["mesh", "hyparview", "scamp-v1", "scamp-v2", "server", "client", "static"]),
+    default="mesh",
+    help="mesh, hyparview, scamp-v1, ..., static; see docs.",
 )
 @click.option("--state", metavar="FILE", help="Keep the membership over restarts.")
 @click.option("--tls-certificate", metavar="FILE", help="The node's certificate.")
@@ -83,21 +99,23 @@ Examples:
 def node(ctx: click.Context, /, output: Output, **options: Any) -> None:
     """Run a node: show who comes and goes and what it is sent, and take commands.
 
-    The commands, one on a line of standard input, are members, connections, send NODE NAME TERM
-    [ack], and leave, which ends it. Where several make sense, an option may be repeated.
+    Commands, one on a line of standard input: members, connections, send NODE NAME TERM [ack],
+    broadcast NAME TERM, and leave, which ends it. Options may be repeated where that makes sense.
     """
     from heliograph.partisan import PartisanError
 
-    made = _made(ctx, options)
     joins = [_join(ctx, text) for text in options["joins"]]
+    made = _made(ctx, options, joins)
+    if options["manager"] == "static":
+        joins = []  # it knows them already, and dials them itself
     try:
-        _run(_Session(made, output).run(options["inboxes"], joins))
+        _run(_Session(made, output).run(options["inboxes"], options["topics"], joins))
     except (PartisanError, OSError) as error:
         output.note(f"heliograph: {error}")
         ctx.exit(ExitCode.UNREACHABLE)
 
 
-def _made(ctx: click.Context, options: dict[str, Any]) -> Node:
+def _made(ctx: click.Context, options: dict[str, Any], joins: list[tuple[str, str]]) -> Node:
     from heliograph.partisan import Channel, Node, Tls
     from heliograph.partisan.discovery import parse_source
 
@@ -120,9 +138,28 @@ def _made(ctx: click.Context, options: dict[str, Any]) -> Node:
             state=options["state"],
             discovery=[parse_source(text) for text in options["sources"]],
             tls=tls,
+            manager=_manager(options["manager"], joins),
         )
     except (ValueError, ImportError) as error:
         raise click.UsageError(str(error), ctx) from error
+
+
+def _manager(name: str, joins: list[tuple[str, str]]) -> Manager:
+    from heliograph import partisan
+
+    match name:
+        case "hyparview":
+            return partisan.HyParView()
+        case "scamp-v1":
+            return partisan.ScampV1()
+        case "scamp-v2":
+            return partisan.ScampV2()
+        case "server" | "client":
+            return partisan.ClientServer(name)
+        case "static":
+            return partisan.Static(joins)
+        case _:
+            return partisan.FullMesh()
 
 
 def _join(ctx: click.Context, text: str) -> tuple[str, str]:
@@ -154,12 +191,15 @@ class _Session:
         self._end = asyncio.Event()
         self._failure: Exception | None = None
 
-    async def run(self, inboxes: tuple[str, ...], joins: list[tuple[str, str]]) -> None:
+    async def run(
+        self, inboxes: tuple[str, ...], topics: tuple[str, ...], joins: list[tuple[str, str]]
+    ) -> None:
         """Run until it is interrupted or told to leave."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end.set)
         opened = [self._node.register(name) for name in dict.fromkeys(inboxes)]
+        news = [self._node.subscribe(name) for name in dict.fromkeys(topics)]
         changes = self._node.changes()
         async with self._node:
             self._tell(
@@ -173,6 +213,7 @@ class _Session:
                 for each in (
                     self._changes(changes),
                     *[self._messages(inbox) for inbox in opened],
+                    *[self._broadcasts(inbox) for inbox in news],
                     self._commands(),
                     self._joins(joins),
                 )
@@ -236,6 +277,18 @@ class _Session:
                 f"message\t{inbox.name}\t{text}",
             )
 
+    async def _broadcasts(self, inbox: Inbox) -> None:
+        from heliograph.partisan.wire.text import format_term
+
+        async for message in inbox:
+            self._counts["messages"] += 1
+            text = format_term(message, limit=_SHOWN)
+            self._tell(
+                "broadcast",
+                {"name": inbox.name, "message": text},
+                f"broadcast\t{inbox.name}\t{text}",
+            )
+
     # -- Commands ---------------------------------------------------------------------------------
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -266,13 +319,16 @@ class _Session:
                 self._connections()
             case "send":
                 await self._send(rest)
+            case "broadcast":
+                await self._broadcast(rest)
             case "leave":
                 await self._node.leave()
                 self._tell("left", {"node": self._node.name}, f"{self._node.name} has left")
                 self._end.set()
             case _:
                 raise ValueError(
-                    f"no command {word!r}; there are members, connections, send and leave"
+                    f"no command {word!r}; there are members, connections, send, broadcast and"
+                    " leave"
                 )
 
     def _members(self) -> None:
@@ -326,3 +382,13 @@ class _Session:
         await self._node.send(peer, name, term, ack=ack)
         self._counts["sent"] += 1
         self._tell("sent", {"node": peer, "name": name, "ack": ack}, "")
+
+    async def _broadcast(self, rest: str) -> None:
+        from heliograph.partisan.wire.text import parse_term
+
+        name, _, text = rest.strip().partition(" ")
+        if not text.strip():
+            raise ValueError("broadcast takes NAME TERM")
+        await self._node.broadcast(name, parse_term(text.strip()))
+        self._counts["sent"] += 1
+        self._tell("broadcasted", {"name": name}, "")
