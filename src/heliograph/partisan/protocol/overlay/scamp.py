@@ -159,7 +159,7 @@ class _Scamp(Overlay):
         if contact.name == self.spec.name:
             return []
         self._contacts[contact.name] = contact
-        others = [each for each in self.neighbors.values() if each.name != contact.name]
+        others = list(self.neighbors.values())  # for the original, the contact may be among them
         effects = self._keep(contact)
         effects.append(Send((contact,), ForwardSubscription(self.spec)))
         if self.config.as_original and others:
