@@ -15,11 +15,11 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter_ns
 
 __all__ = [
@@ -82,7 +82,8 @@ class Effort:
 class Row:
     """One line of a table. Without a rival the bar is on our own time, in nanoseconds.
 
-    With a `unit`, which may be empty, the amounts are no times but numbers of these.
+    With a `unit`, which may be empty, the amounts are no times but numbers of these. Half of the
+    rounds gave a ratio within `middle`.
     """
 
     case: str
@@ -92,6 +93,7 @@ class Row:
     ratio: float | None
     bar: float
     unit: str | None = None
+    middle: Sequence[float] | None = field(default=None, compare=False)
 
     @property
     def met(self) -> bool:
@@ -130,13 +132,15 @@ def measure(case: Case, effort: Effort) -> Iterator[Row]:
             taken[turn].append(run(sides[turn], times))
     ours = taken[0]
     for rival, theirs in zip(case.rivals, taken[1:], strict=True):
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         yield Row(
             case.name,
             median(ours) / times,
             rival.name,
             median(theirs) / times,
-            median(a / b for a, b in zip(ours, theirs, strict=True)),
+            median(ratios),
             rival.bar,
+            middle=quantiles(ratios, n=4, method="inclusive")[::2] if len(ratios) > 1 else None,
         )
 
 

@@ -15,8 +15,8 @@ __all__ = ["markdown"]
 
 # With more processes than this for each processor that want to run, ratios mean little.
 BUSY = 0.25
-ALIGN = ("---", "---:", "---", "---:", "---:", "---:", "---")
-HEAD = ("case", "ours", "rival", "theirs", "ratio", "bar", "verdict")
+ALIGN = ("---", "---:", "---", "---:", "---:", "---:", "---:", "---")
+HEAD = ("case", "ours", "rival", "theirs", "ratio", "half of the rounds", "bar", "verdict")
 ABOUT = """\
 # Benchmarks
 
@@ -24,8 +24,9 @@ ABOUT = """\
 
 What heliograph costs, beside what one would otherwise write or use. A **ratio** is what ours takes
 over what the rival takes, in the same run and in turns, as the median of several rounds: 0.5 is
-half the time. The **bar** is what is promised of it; where there is no rival, it is on the amount.
-What exactly is measured, and what a rival does, is said beside the code, in `benchmarks/`.
+half the time. How far the rounds differ is said by where the middle half of them lies. The **bar**
+is what is promised of a ratio; where there is no rival, it is on the amount. What exactly is
+measured, and what a rival does, is said beside the code, in `benchmarks/`.
 `make bench` makes this page anew.
 """
 BUSY_WARNING = """\
@@ -93,8 +94,10 @@ def _part(part: Results) -> str:
 
 
 def _cells(row: Results) -> tuple[str, ...]:
-    cells = amounts(Row(**{name: value for name, value in row.items() if name != "met"}))
-    return (*cells[:-1], "met" if row["met"] else "**missed**")
+    made = Row(**{name: value for name, value in row.items() if name != "met"})
+    *before, bar, _ = amounts(made)
+    middle = "-" if made.middle is None else " to ".join(f"{each:.3f}" for each in made.middle)
+    return (*before, middle, bar, "met" if row["met"] else "**missed**")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -135,6 +135,7 @@ class TestHarness:
         (row,) = harness.measure(case, harness.Effort(rounds=5))
 
         assert row == harness.Row("case", 2.0, "rival", 1.0, 2.0, 1.5)
+        assert row.middle == [1.0, 2.0]
         assert not row.met
 
     def test_all_sides_take_turns_and_do_the_same_number(self, harness: ModuleType) -> None:

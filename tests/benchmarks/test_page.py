@@ -25,6 +25,7 @@ def row(**changed: Any) -> dict[str, Any]:
         "ratio": 1.2,
         "bar": 1.15,
         "unit": None,
+        "middle": [1.1, 1.234],
     }
     found = {**plain, **changed}
     value = found["ours"] if found["ratio"] is None else found["ratio"]
@@ -32,7 +33,7 @@ def row(**changed: Any) -> dict[str, Any]:
 
 
 def alone(**changed: Any) -> dict[str, Any]:
-    return row(**{"rival": None, "theirs": None, "ratio": None, **changed})
+    return row(**{"rival": None, "theirs": None, "ratio": None, "middle": None, **changed})
 
 
 def part(title: str, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -82,10 +83,10 @@ def test_each_part_has_its_versions_and_rows(page: ModuleType) -> None:
     core = text.partition("## The core\n")[2].partition("\n## ")[0]
     assert "python CPython 3.11.7, blinker 1.9.0; measured within 61 s." in core
     assert lines(core) == [
-        "case | ours | rival | theirs | ratio | bar | verdict",
-        "--- | ---: | --- | ---: | ---: | ---: | ---",
-        "execute, 1 handler | 120 ns | floor | 100 ns | 1.200 | 1.15 | **missed**",
-        "guard | 5 ns | floor | 100 ns | 0.050 | 1.15 | met",
+        "case | ours | rival | theirs | ratio | half of the rounds | bar | verdict",
+        "--- | ---: | --- | ---: | ---: | ---: | ---: | ---",
+        "execute, 1 handler | 120 ns | floor | 100 ns | 1.200 | 1.100 to 1.234 | 1.15 | **missed**",
+        "guard | 5 ns | floor | 100 ns | 0.050 | 1.100 to 1.234 | 1.15 | met",
     ]
     assert "## A gateway\n" in text
 
@@ -97,8 +98,8 @@ def test_what_was_missed_comes_first(page: ModuleType) -> None:
     before = text.partition("\n## ")[0]
     assert "Bars met: 1 of 3. These are missed:" in before
     assert lines(before)[-2:] == [
-        "The core | execute, 1 handler | 120 ns | floor | 100 ns | 1.200 | 1.15",
-        "The core | idle | 2.00 s | - | - | - | 1.00 s",
+        "The core | execute, 1 handler | 120 ns | floor | 100 ns | 1.200 | 1.100 to 1.234 | 1.15",
+        "The core | idle | 2.00 s | - | - | - | - | 1.00 s",
     ]
 
 
@@ -114,8 +115,8 @@ def test_amounts_that_are_no_times_keep_their_unit(page: ModuleType) -> None:
     shared = alone(case="of one core", ours=12.5, bar=25, unit="%")
     found = lines(page.markdown(results(part("A gateway", counted, shared))))
 
-    assert "readings missed | 3 | - | - | - | 0 | **missed**" in found
-    assert "of one core | 12.5 % | - | - | - | 25 % | met" in found
+    assert "readings missed | 3 | - | - | - | - | 0 | **missed**" in found
+    assert "of one core | 12.5 % | - | - | - | - | 25 % | met" in found
 
 
 @pytest.mark.parametrize(
