@@ -9,6 +9,7 @@
 from heliograph.partisan.channels import Channel
 from heliograph.partisan.driver import PlaintextWarning
 from heliograph.partisan.errors import (
+    CallError,
     DecodeError,
     EncodeError,
     FrameError,
@@ -55,6 +56,7 @@ __all__ = [
     "Admission",
     "Atom",
     "BroadcastHandler",
+    "CallError",
     "Change",
     "ChangeKind",
     "Changes",

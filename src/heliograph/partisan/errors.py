@@ -14,6 +14,7 @@ PartisanError
 │   ├── UnknownHandlerError (LookupError) the node takes no part in these broadcasts
 │   └── UnknownNodeError    (LookupError) no member has this name
 └── RemoteError         a peer sent what it should not, or is not there
+    ├── CallError       (RuntimeError) a function called elsewhere failed, or is not there
     ├── DecodeError     (ValueError) bytes that are no External Term Format
     ├── FrameError      (ValueError) a frame longer than allowed
     ├── JoinError       (ConnectionError) the node asked to join through cannot be joined
@@ -27,6 +28,7 @@ PartisanError
 from __future__ import annotations
 
 __all__ = [
+    "CallError",
     "DecodeError",
     "EncodeError",
     "FrameError",
@@ -113,6 +115,22 @@ class JoinError(RemoteError, ConnectionError):
 
 class NotConnectedError(RemoteError, ConnectionError):
     """The node is a member, but there is no connection to it now."""
+
+
+class CallError(RemoteError, RuntimeError):
+    """A function that was called at another node failed, or there is none of the name.
+
+    Attributes:
+        reason: Why, as a term: `Atom("undef")` of one that is not there.
+    """
+
+    def __init__(self, text: str, reason: object) -> None:
+        super().__init__(text)
+        self.text: str = text
+        self.reason: object = reason
+
+    def __reduce__(self) -> tuple[type[CallError], tuple[str, object]]:
+        return type(self), (self.text, self.reason)
 
 
 class NoReplyError(RemoteError, TimeoutError):

@@ -1757,6 +1757,242 @@ Executed around `Inbox.processing`.
 """
 
 
+class RpcCallStartMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.call.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcCallStartMetadata(TypedDict):
+    """Metadata of `partisan.rpc.call.start`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcCallStopMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.call.stop`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcCallStopMetadata(TypedDict):
+    """Metadata of `partisan.rpc.call.stop`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    result: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(exception)`."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcCallExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.call.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcCallExceptionMetadata(TypedDict):
+    """Metadata of `partisan.rpc.call.exception`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcCallHandle(Protocol):
+    """What type checkers see of `RPC_CALL`."""
+
+    prefix: str
+    start: Event[RpcCallStartMeasurements, RpcCallStartMetadata]
+    stop: Event[RpcCallStopMeasurements, RpcCallStopMetadata]
+    exception: Event[RpcCallExceptionMeasurements, RpcCallExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        peer: str,
+        module: str,
+        function: str,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[RpcCallStopMeasurements, RpcCallStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[RpcCallStopMeasurements, RpcCallStopMetadata]: ...
+
+
+RPC_CALL: Final = cast("RpcCallHandle", Span("partisan.rpc.call"))
+"""A function of another node is called.
+
+Metadata: node; peer; module; function.
+
+To fill, metadata: result.
+"""
+
+
+class RpcServeStartMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.serve.start`."""
+
+    system_time: int
+    """Wall clock at the event, since the epoch (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcServeStartMetadata(TypedDict):
+    """Metadata of `partisan.rpc.serve.start`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcServeStopMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.serve.stop`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcServeStopMetadata(TypedDict):
+    """Metadata of `partisan.rpc.serve.stop`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    result: Ok[Any] | Error[Any]
+    """`Ok(None)`, or `Error(exception)`."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcServeExceptionMeasurements(TypedDict):
+    """Measurements of `partisan.rpc.serve.exception`."""
+
+    duration: int
+    """Time the operation took (`ns`)."""
+    monotonic_time: int
+    """Monotonic clock at the event (`ns`)."""
+
+
+class RpcServeExceptionMetadata(TypedDict):
+    """Metadata of `partisan.rpc.serve.exception`."""
+
+    node: str
+    """Name of the local node."""
+    peer: str
+    """Name of the node at the other end."""
+    module: str
+    """Module of the function called."""
+    function: str
+    """Name of the function called."""
+    kind: Literal["error", "exit", "cancelled"]
+    """How the operation was left: by an error, by an exit, or cancelled."""
+    reason: BaseException
+    """The exception itself."""
+    stacktrace: "StackSummary"
+    """The frames between the place that caught the exception and its origin."""
+    telemetry_span_context: Any
+    """What a span's start, stop and exception have in common; unique in the process."""
+
+
+class RpcServeHandle(Protocol):
+    """What type checkers see of `RPC_SERVE`."""
+
+    prefix: str
+    start: Event[RpcServeStartMeasurements, RpcServeStartMetadata]
+    stop: Event[RpcServeStopMeasurements, RpcServeStopMetadata]
+    exception: Event[RpcServeExceptionMeasurements, RpcServeExceptionMetadata]
+
+    @overload
+    def __call__(
+        self,
+        *,
+        node: str,
+        peer: str,
+        module: str,
+        function: str,
+        telemetry_span_context: Hashable = ...,
+    ) -> ActiveSpan[RpcServeStopMeasurements, RpcServeStopMetadata]: ...
+
+    @overload
+    def __call__(
+        self,
+        metadata: Mapping[str, Any],
+        /,
+        **more: Any,
+    ) -> ActiveSpan[RpcServeStopMeasurements, RpcServeStopMetadata]: ...
+
+
+RPC_SERVE: Final = cast("RpcServeHandle", Span("partisan.rpc.serve"))
+"""Another node has called a function of this one.
+
+Metadata: node; peer; module; function.
+
+To fill, metadata: result.
+
+A child of the caller's span, if both nodes carry trace context.
+"""
+
+
 class DiscoveryAttemptStartMeasurements(TypedDict):
     """Measurements of `partisan.discovery.attempt.start`."""
 

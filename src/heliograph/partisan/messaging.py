@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.limits import Limits
     from heliograph.partisan.link import Link
     from heliograph.partisan.loops import Loop
-    from heliograph.partisan.protocol.effects import CallRequested, Monitored
+    from heliograph.partisan.protocol.effects import Monitored
     from heliograph.partisan.sending import Route, Routes
     from heliograph.partisan.telling import Teller
     from heliograph.partisan.wire import Term
@@ -389,22 +389,6 @@ class Messaging:
                 return True
             case _:
                 return False
-
-    def called(self, call: CallRequested) -> None:
-        """Answer a remote call: there is one that a node of our kind can be asked."""
-        result: Term = (Atom("badrpc"), Atom("undef"))
-        match (call.module, call.function, call.arguments):
-            case ("partisan", "is_process_alive", [process]):
-                whom = target(process)
-                known = self.driver.core.remote.processes
-                result = whom is not None and (whom.id in known or self.processes.has(whom.id))
-            case _:
-                pass
-        if not self.driver.stopped:
-            try:
-                self.driver.do(inputs.AnswerCall(call.peer, call.caller, result, call.channel))
-            except (UnknownNodeError, NotConnectedError, ValueError):
-                return  # whoever asked is gone
 
     def close(self) -> None:
         """Let nobody wait any more."""

@@ -15,6 +15,7 @@ import anyio
 from heliograph.partisan.addresses import check_node_name, parse_address
 from heliograph.partisan.broadcasts import Broadcasts
 from heliograph.partisan.busypoll import BUSY_POLL
+from heliograph.partisan.calls import Calls
 from heliograph.partisan.channels import check_channels
 from heliograph.partisan.discovery.discovering import Discoverer
 from heliograph.partisan.discovery.pace import DiscoveryConfig
@@ -165,6 +166,7 @@ class Node:
             came=self._broadcasts.hold,
             told=self._told,
         )
+        self._calls = Calls(self._messaging, traced=trace)
         self._discoverer = Discoverer(
             self, discovery, discovery_config or DiscoveryConfig(), self._driver.random
         )
@@ -271,7 +273,7 @@ class Node:
             self._messaging.monitored(effect)
         elif type(effect) is CallRequested:
             # Not at once: the protocol's other effects come first.
-            self._loop.call_soon(partial(self._messaging.called, effect))
+            self._loop.call_soon(partial(self._calls.called, effect))
 
     # -- Membership -------------------------------------------------------------------------------
 
@@ -608,6 +610,52 @@ class Node:
             EncodeError: The message is no term.
         """
         return await self._messaging.request(node, name, message, channel, deadline)
+
+    async def call(
+        self,
+        node: str,
+        module: str,
+        function: str,
+        arguments: Iterable[Any] = (),
+        *,
+        channel: str | None = None,
+        deadline: float = 5.0,
+    ) -> Any:
+        """Call a function of another node and return its result.
+
+        It is the original's `partisan_rpc:call`, so that any function of an Erlang node can be
+        called; of a node of our kind those that it serves.
+
+        Args:
+            node: Name of the node.
+            module: The function's module.
+            function: Its name.
+            arguments: What it is given, any terms.
+            channel: Name of the channel; the default one if None.
+            deadline: Seconds to wait for the result.
+
+        Raises:
+            CallError: The function failed, or there is none of the name.
+            NoReplyError: No result came in time.
+            NotConnectedError: There is no connection to the node, or it is gone meanwhile.
+            UnknownNodeError: No member has this name.
+            EncodeError: An argument is no term.
+        """
+        return await self._calls.call(node, module, function, arguments, channel, deadline)
+
+    def serve(self, module: str, function: str, call: Callable[..., Any]) -> Subscription:
+        """Let other nodes call a function; close what is returned to end that.
+
+        Args:
+            module: The module they call it by.
+            function: The name they call it by.
+            call: The function, given the arguments as terms; its result is any term. A coroutine
+                function may take until the caller's deadline; another should be quick.
+
+        Raises:
+            NameTakenError: That is served already.
+        """
+        return self._calls.serve(module, function, call)
 
     def monitor(self, node: str, name: str) -> Monitor:
         """Monitor what is registered under a name at another node.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from heliograph.partisan.errors import NoReplyError, NotConnectedError
 from heliograph.partisan.wire import Atom, exact
-from heliograph.partisan.wire.messages import Reply
+from heliograph.partisan.wire.messages import Reply, RpcResponse, parse_payload
 from heliograph.partisan.wire.refs import RemoteRef
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.waiting import MakeWaiter, Waiter
     from heliograph.partisan.wire import Term
 
-__all__ = ["Monitor", "PendingReply", "Processes", "Request"]
+__all__ = ["Monitor", "PendingAnswer", "PendingReply", "Processes", "Request"]
 
 # Erlang's own first processes have small numbers; ours are those of no process anywhere.
 _FIRST: Final = 1_000
@@ -86,6 +86,21 @@ class PendingReply:
         if self._answer is not None:
             return self._answer[0]
         raise self._failure or NoReplyError(f"{self.peer} did not reply")
+
+
+class PendingAnswer(PendingReply):
+    """One remote call that waits for its result, which carries no number."""
+
+    __slots__ = ()
+
+    def __init__(self, peer: str, waiter: Waiter) -> None:
+        super().__init__(peer, Atom("rpc_response"), waiter)
+
+    def take(self, message: Term) -> None:
+        found = parse_payload(message)
+        if isinstance(found, RpcResponse):
+            self._answer = (found.result,)
+            self._waiter.set()
 
 
 class Monitor:

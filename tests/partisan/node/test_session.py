@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from heliograph.catalog import load
-from heliograph.partisan import EncodeError, HyParView, JoinError, statefile
+from heliograph.partisan import EncodeError, HyParView, JoinError, NotConnectedError, statefile
 from heliograph.partisan.discovery import Found, ListSource, Source
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import encode
@@ -125,6 +125,26 @@ async def discovery() -> None:
                     await events.until("partisan.discovery.contact.stop")
 
 
+async def calls() -> None:
+    """A node calls another's functions, one with what is no term; one is left while it serves."""
+    async with make("caller") as caller, anyio.create_task_group() as tasks:
+
+        async def in_vain(name: str) -> None:
+            with suppress(NotConnectedError):
+                await caller.call(name, "orders", "never", deadline=20)
+
+        with capture("partisan.rpc.serve.start") as events:
+            async with make("server") as server:
+                server.serve("orders", "echo", lambda term: term)
+                server.serve("orders", "never", anyio.sleep_forever)
+                await caller.sync_join(server.name, server.listen_addrs[0])
+                assert await caller.call(server.name, "orders", "echo", [1]) == 1
+                with suppress(EncodeError):
+                    await caller.call(server.name, "orders", "echo", [object()])
+                tasks.start_soon(in_vain, server.name)
+                await events.until("partisan.rpc.serve.start", None, {"function": "never"})
+
+
 async def disk(folder: Path) -> None:
     """A membership that cannot be kept."""
     async with make("keeper", state=folder / "nowhere" / "state") as keeper:
@@ -143,6 +163,7 @@ def test_each_event_is_executed_by_its_cause(
             await partial_views()
             await trees()
             await discovery()
+            await calls()
             await disk(tmp_path)
         finally:
             set_propagator(before)
