@@ -29,6 +29,7 @@ __all__ = [
     "Row",
     "Side",
     "amounts",
+    "compared",
     "conditions",
     "machine",
     "measure",
@@ -132,16 +133,17 @@ def measure(case: Case, effort: Effort) -> Iterator[Row]:
             taken[turn].append(run(sides[turn], times))
     ours = taken[0]
     for rival, theirs in zip(case.rivals, taken[1:], strict=True):
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        yield Row(
-            case.name,
-            median(ours) / times,
-            rival.name,
-            median(theirs) / times,
-            median(ratios),
-            rival.bar,
-            middle=quantiles(ratios, n=4, method="inclusive")[::2] if len(ratios) > 1 else None,
-        )
+        each = [[taken / times for taken in side] for side in (ours, theirs)]
+        yield compared(case.name, each[0], rival.name, each[1], rival.bar)
+
+
+def compared(
+    case: str, ours: Sequence[float], rival: str, theirs: Sequence[float], bar: float
+) -> Row:
+    """Make a row of what each round took of either."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    middle = quantiles(ratios, n=4, method="inclusive")[::2] if len(ratios) > 1 else None
+    return Row(case, median(ours), rival, median(theirs), median(ratios), bar, middle=middle)
 
 
 def machine(*distributions: str) -> dict[str, str]:

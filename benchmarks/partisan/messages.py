@@ -12,10 +12,9 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Row
+from benchmarks.harness import Row, compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,5 +111,4 @@ def _row(
 ) -> Row:
     mine = [each[key] for each in ours]
     others = [each[their_key] for each in theirs]
-    ratio = median(a / b for a, b in zip(mine, others, strict=True))
-    return Row(case, median(mine), rival, median(others), ratio, bar)
+    return compared(case, mine, rival, others, bar)
