@@ -30,10 +30,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from heliograph.partisan.protocol.overlay import interface as on
-from heliograph.partisan.protocol.overlay.chance import draw
 from heliograph.partisan.protocol.overlay.interface import (
     CancelTimer,
     Check,
@@ -42,14 +41,14 @@ from heliograph.partisan.protocol.overlay.interface import (
     Left,
     NeighborDown,
     NeighborUp,
-    Overlay,
     Send,
     SetTimer,
     kind_of,
 )
-from heliograph.partisan.protocol.overlay.past import LEAVING, Past
+from heliograph.partisan.protocol.overlay.past import LEAVING
 from heliograph.partisan.protocol.overlay.probes import Probes
-from heliograph.partisan.protocol.overlay.settings import HyParViewConfig, HyParViewStatistics
+from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
+from heliograph.partisan.protocol.overlay.views import Request, Views
 from heliograph.partisan.protocol.overlay.xbot import SPEAKERS, XBot
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import (
@@ -66,14 +65,13 @@ from heliograph.partisan.wire.messages import (
     Shuffle,
     ShuffleReply,
 )
-from heliograph.partisan.wire.terms import term_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
     from heliograph.partisan.protocol.overlay.interface import Effect, Input
-    from heliograph.partisan.wire import NodeSpec, Term
+    from heliograph.partisan.wire import NodeSpec
     from heliograph.partisan.wire.messages import Message
 
 __all__ = ["HIGH", "LOW", "HyParView"]
@@ -82,20 +80,10 @@ HIGH: Final = Atom("high")
 """Priority of a request of a node without neighbors."""
 LOW: Final = Atom("low")
 """Priority of any other request."""
-_STATE: Final = Atom("state")
 _GONE: Final = frozenset({"failure", "timeout", "refused"})  # after which a node is no replacement
 
 
-class _Request(NamedTuple):
-    """A request that is not answered."""
-
-    until: int
-    """When to wait no more."""
-    high: bool
-    """Whether the other one makes room for this node, and this node for the other one."""
-
-
-class HyParView(Overlay):
+class HyParView(Views):
     """One node's views.
 
     Args:
@@ -131,30 +119,19 @@ class HyParView(Overlay):
         seeds: Iterable[NodeSpec] = (),
         distance: Callable[[NodeSpec], float | None] | None = None,
     ) -> None:
-        self.spec = spec
-        self.name: Atom = spec.name
-        self.config: HyParViewConfig = config if config is not None else HyParViewConfig()
+        super().__init__(
+            spec, random, config if config is not None else HyParViewConfig(), neighbors, passive
+        )
         self.epoch: int = epoch
         self.tag: Atom = tag
-        self.neighbors: dict[Atom, NodeSpec] = {each.name: each for each in neighbors}
-        self.passive: dict[Atom, NodeSpec] = {each.name: each for each in passive}
         self.left: bool = False
-        self.statistics: HyParViewStatistics = HyParViewStatistics()
-        self.random: Random = random
-        self._requested: dict[Atom, _Request] = {}
         self._tried: set[Atom] = set()  # who was asked since something was lost
         self._attempts = self.config.attempts  # rejections that are left until then
         self._checked: int | None = None  # when all neighbors were checked
-        self._past = Past(self.config)
         self._probes = Probes(spec.name, seeds)
         self._told: tuple[NodeSpec, ...] = ()  # what the last shuffle told
         xbot = self.config.xbot
         self._xbot = None if xbot is None or distance is None else XBot(self, xbot, distance)
-
-    def state(self) -> Term:
-        """Return what whoever connects is told: `{state, Active, Epoch}`."""
-        members = (self.spec, *self.neighbors.values())
-        return _STATE, term_map([(each.term(), []) for each in members]), self.epoch
 
     def handle(self, happened: Input, now: int) -> list[Effect]:
         match happened:
@@ -338,9 +315,6 @@ class HyParView(Overlay):
         chosen = self._choose(free, max(0, missing))
         return [self.request(each, now, high=high) for each in chosen]
 
-    def _choose(self, replacements: list[NodeSpec], count: int) -> list[NodeSpec]:
-        return draw(self.random, replacements, count)
-
     def _start_over(self) -> None:
         """Let everybody be asked again."""
         self._tried.clear()
@@ -358,7 +332,7 @@ class HyParView(Overlay):
     def request(self, spec: NodeSpec, now: int, *, high: bool = False) -> Effect:
         """Ask a node to be a neighbor."""
         self.statistics.promotions += 1
-        self._requested[spec.name] = _Request(now + self.config.request_timeout, high)
+        self._requested[spec.name] = Request(now + self.config.request_timeout, high)
         self._tried.add(spec.name)
         heard, priority = self._past.heard(spec.name), HIGH if high else LOW
         request = NeighborRequest(self.spec, priority, self.tag, heard, self.exchange())
@@ -444,9 +418,6 @@ class HyParView(Overlay):
             self._start_over()
         return effects
 
-    def _victim(self) -> NodeSpec:
-        return draw(self.random, [*self.neighbors.values()], 1)[0]
-
     def _drop(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Give a neighbor up for want of room; it stays a replacement."""
         self.statistics.evictions += 1
@@ -505,31 +476,7 @@ class HyParView(Overlay):
             effects = [NeighborDown(spec, reason), *self._probes.neighbor_lost(self, spec, now)]
         return [*effects, *self._fill(now), *self._probes.unreachable(self, name)]
 
-    # --- for those who look for neighbors in other ways ---
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether a request is not answered."""
-        return bool(self._requested)
-
-    def may_ask(self, name: Atom) -> bool:
-        """Tell whether a node is no neighbor, and was not asked to be one."""
-        return name not in self.neighbors and name not in self._requested
-
-    def knows(self, spec: NodeSpec) -> bool:
-        """Tell whether a node is this one, a neighbor or a replacement."""
-        return spec.name == self.name or spec.name in self.neighbors or spec.name in self.passive
-
     # --- for X-BOT ---
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no room for another neighbor."""
-        return len(self.neighbors) >= self.config.active
-
-    def some_passive(self, count: int) -> list[NodeSpec]:
-        """Return some replacements, drawn at random."""
-        return draw(self.random, list(self.passive.values()), count)
 
     def adopt(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Make a node a neighbor, since it has agreed."""
@@ -549,15 +496,6 @@ class HyParView(Overlay):
         return [] if was is None else self._drop(was, now)
 
     # --- shuffles ---
-
-    def exchange(self) -> tuple[NodeSpec, ...]:
-        """Return this node and some of those it knows."""
-        config = self.config
-        return (
-            self.spec,
-            *draw(self.random, [*self.neighbors.values()], config.shuffle_active),
-            *draw(self.random, [*self.passive.values()], config.shuffle_passive),
-        )
 
     def _shuffle(self) -> list[Effect]:
         onward = self._someone()
@@ -592,61 +530,6 @@ class HyParView(Overlay):
         self._told = ()
         return effects
 
-    def _merge(self, exchange: tuple[NodeSpec, ...], told: tuple[NodeSpec, ...], now: int) -> None:
-        """Take in replacements; who was told of in return makes room first, as in the paper."""
-        new = self._strangers(exchange, now)
-        if not new:
-            return
-        passive, most = self.passive, self.config.passive
-        surplus = len(passive) + len(new) - most
-        if surplus > 0:
-            for each in told:
-                if passive.pop(each.name, None) is not None:
-                    surplus -= 1
-                    if not surplus:
-                        break
-            else:
-                for name in draw(self.random, [*passive], surplus):
-                    del passive[name]
-        passive.update(new)
-        while len(passive) > most:
-            passive.popitem()
-
-    def _take_in(self, exchange: tuple[NodeSpec, ...], now: int) -> None:
-        """Take in as many replacements as there is room for.
-
-        Requests bring some, too, which the paper's do not. After many failures at once most of them
-        are dead, and there are so many requests that they would push out those that live.
-        """
-        room = self.config.passive - len(self.passive)
-        if room > 0:
-            for name, spec in self._strangers(exchange, now).items():
-                self.passive[name] = spec
-                room -= 1
-                if not room:
-                    break
-
-    def _strangers(self, exchange: tuple[NodeSpec, ...], now: int) -> dict[Atom, NodeSpec]:
-        """Return those that this node does not know yet, and that it has no reason to avoid."""
-        passive, near, mine, past = self.passive, self.neighbors, self.name, self._past
-        new = {
-            name: each
-            for each in exchange
-            if (name := each.name) not in passive and name not in near and name != mine
-        }
-        if new and (past.denied or past.departed):
-            return {name: each for name, each in new.items() if not self._avoids(name, now)}
-        return new
-
-    def _remember(self, spec: NodeSpec, now: int) -> None:
-        """Make a node a replacement, in the place of a random one if there is no other."""
-        name, passive = spec.name, self.passive
-        if name == self.name or name in self.neighbors or self._avoids(name, now):
-            return
-        if name not in passive and len(passive) >= self.config.passive:
-            del passive[draw(self.random, [*passive], 1)[0]]
-        passive[name] = spec
-
     # --- timers ---
 
     def _fired(self, timer: str, now: int) -> list[Effect]:
@@ -674,17 +557,6 @@ class HyParView(Overlay):
                 return self._xbot.fired(now)
             case _:
                 return []
-
-    # --- what all have in common ---
-
-    def _someone(self, but: Atom | None = None, nor: Atom | None = None) -> NodeSpec | None:
-        others = [spec for name, spec in self.neighbors.items() if name not in (but, nor)]
-        return others[int(self.random.random() * len(others))] if others else None
-
-    def _avoids(self, name: Atom, now: int, epoch: int = 0) -> bool:
-        avoided = self._past.avoids(name, now, epoch)
-        self.statistics.denied += avoided
-        return avoided
 
     def _is_fair(self, exchange: tuple[NodeSpec, ...]) -> bool:
         return len(exchange) <= self.config.exchange
