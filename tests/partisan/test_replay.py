@@ -23,6 +23,7 @@ FULL_MESH = [
     "full_mesh/forward_mixed",
     "full_mesh/join_again",
     "full_mesh/join_through_second",
+    "full_mesh/leave_two",
     "full_mesh/leave_with_gossip",
 ]
 OVERLAYS = ["causal", "client_server", "monotonic", "plumtree", "scamp_v1", "transitive_relay"]
