@@ -81,6 +81,7 @@ class Connection:
         state: The peer's membership state, once a connection that we dialled is ready.
         peer_tag: The peer's tag, from then on.
         early: What a peer that dialled has sent before it said who it is.
+        began: When the connection was there, in nanoseconds.
         reason: Why it was closed, once it is.
         touched: When something came of it last, in nanoseconds.
         due: When the keep-alive timer is to fire.
@@ -94,6 +95,7 @@ class Connection:
         "_pings",
         "_reference",
         "_tag",
+        "began",
         "channel",
         "dialled",
         "due",
@@ -142,7 +144,7 @@ class Connection:
 
     def opened(self, now: int) -> list[Effect]:
         """The dial has succeeded, or we were dialled."""
-        self.touched = now
+        self.touched = self.began = now
         deadline = SetTimer(self._timer("handshake"), now + self._config.handshake_timeout)
         if self.dialled:
             self.phase = Phase.GREETING

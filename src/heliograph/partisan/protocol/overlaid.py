@@ -21,7 +21,6 @@ is given a moment to say why.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from heliograph.partisan.errors import UnknownNodeError
@@ -32,7 +31,7 @@ from heliograph.partisan.protocol.identity import new_epoch
 from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.mesh import MEMBERSHIP
 from heliograph.partisan.protocol.overlay import interface as on
-from heliograph.partisan.protocol.peers import Peer
+from heliograph.partisan.protocol.partners import ADDRESSES, Partner
 from heliograph.partisan.protocol.states import manager_of, run_of
 from heliograph.partisan.protocol.trees import TREE
 from heliograph.partisan.wire import Atom, NodeSpec
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.protocol.connection import Connection
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.protocol.overlay.interface import Overlay
+    from heliograph.partisan.protocol.peers import Peer
     from heliograph.partisan.wire import Message, Term
 
 __all__ = ["Footing", "OverlayCore"]
@@ -73,9 +73,7 @@ _MILLISECOND: Final = 1_000_000
 _PARTED: Final = TimerKey("parted")
 _PARTING: Final = 1_000 * _MILLISECOND  # that others have to hang up on who left; our choice
 _RETRANSMIT: Final = TimerKey("retransmit")
-_OUTBOX: Final = 64  # messages that wait for one connection; our choice, the oldest goes first
 _KNOWN: Final = 10_000  # nodes that are remembered to have joined; our choice
-_ADDRESSES: Final = 8  # of one node that are tried; our choice
 # What goes by the channel for membership; HyParView's messages go by the default one.
 _STRATEGIC: Final = (
     on.Custom,
@@ -119,42 +117,6 @@ class Footing(NamedTuple):
     """Nanoseconds that a ping to a node took lately, None if that is not known."""
 
 
-class Partner(Peer):
-    """A peer of an overlay: a neighbor, or a node that is talked to for a while.
-
-    Attributes:
-        neighbor: Whether it is a neighbor.
-        outbox: What waits for a connection to it.
-        parting: Why to hang up once that is sent; nothing if not.
-        used: When something was last sent that the overlay has to say.
-        tried: Addresses dialled in vain, one after the other.
-    """
-
-    __slots__ = ("neighbor", "outbox", "parting", "tried", "used")
-
-    def __init__(self, spec: NodeSpec, config: ProtocolConfig) -> None:
-        super().__init__(spec, config)
-        self.addresses = spec.listen_addrs[:_ADDRESSES]
-        self.neighbor: bool = False
-        self.outbox: deque[Message] = deque(maxlen=_OUTBOX)
-        self.parting: str = ""
-        self.used: int = 0
-        self.tried: int = 0
-
-    def channels(self) -> list[Atom]:
-        """Return the names of its channels; who is no neighbor is reached by the default one."""
-        return super().channels() if self.neighbor else [UNDEFINED]
-
-    def check(self) -> list[Effect]:
-        """Tell what is up now that was not."""
-        return super().check() if self.neighbor else []
-
-    def lost(self, connection: int, channel: Atom, reason: str, now: int) -> list[Effect]:
-        """Note a connection that is gone, or a dial that ended."""
-        effects = super().lost(connection, channel, reason, now)
-        return effects if self.neighbor else []
-
-
 class OverlayCore(NodeCore):
     """One node's protocol, with neighbors that an overlay chooses.
 
@@ -167,7 +129,7 @@ class OverlayCore(NodeCore):
 
     Attributes:
         overlay: The overlay.
-        latencies: Nanoseconds that the last ping to each peer took.
+        latencies: Nanoseconds that the last ping to each peer took, or half of the handshake.
     """
 
     whole: ClassVar[bool] = False
@@ -262,6 +224,10 @@ class OverlayCore(NodeCore):
             return self._parted(now)
         if key.kind == "overlay":
             return self._tell(on.Fired(str(key.of)), now)
+        if key.kind == "connect":
+            wanted = self.peers.get(Atom(str(key.of)))
+            if wanted is None or not (wanted.neighbor or wanted.outbox):
+                return []
         if key.kind not in {"join", "lost", "linger", "forget", "evicted"}:
             return super()._fired(key, now)
         return self._fired_for(Atom(str(key.of)), key.kind, now)
@@ -304,6 +270,21 @@ class OverlayCore(NodeCore):
 
     # --- what comes ---
 
+    def _received(self, number: int, messages: tuple[Message, ...], now: int) -> list[Effect]:
+        connection = self.connections.get(number)
+        effects = super()._received(number, messages, now)
+        if connection is not None and connection.peer is not None:
+            for each in effects:
+                if isinstance(each, out.Heartbeat):
+                    self._note_latency(connection.peer, each.latency)
+        return effects
+
+    def _note_latency(self, name: Atom, latency: int) -> None:
+        self.latencies.pop(name, None)
+        self.latencies[name] = latency
+        if len(self.latencies) > _KNOWN:
+            del self.latencies[next(iter(self.latencies))]
+
     def _in_turn(self, connection: Connection, messages: list[Message]) -> list[Message]:
         """Keep what a peer says before its hello: an overlay is to know who says it."""
         if connection.peer is None:
@@ -339,6 +320,9 @@ class OverlayCore(NodeCore):
         effects = self._restarted(partner, run, now)
         again = self.delivery.met(name, run)
         known = partner.connected
+        if name not in self.latencies:
+            # There and back twice: until its hello, and until its state.
+            self._note_latency(name, (now - connection.began) // 2)
         effects += [connected, *partner.opened(connection.number, channel)]
         first = self._reroute(name, channel) == 1
         partner.tried = 0
@@ -431,8 +415,8 @@ class OverlayCore(NodeCore):
                 ]
             case on.Dropped(peer, message, why):
                 return [out.Dropped("membership", why, 1, peer, message)]
-            case on.Left(removed):
-                return self._left(removed=removed, now=now)
+            case _:
+                return self._left(removed=wanted.removed, now=now)
 
     def _hang_up_on(self, name: Atom, reason: str, now: int) -> list[Effect]:
         effects: list[Effect] = []
@@ -448,15 +432,16 @@ class OverlayCore(NodeCore):
             return effects
         return [*effects, *self._part_from(partner, reason, now)]
 
-    def _partner(self, spec: NodeSpec) -> Partner | None:
-        """Return what is known of a node; None if there are too many."""
+    def _partner(self, spec: NodeSpec, *, neighbor: bool = False) -> Partner | None:
+        """Return what is known of a node; None if there are too many and it is no neighbor."""
         partner = self.peers.get(spec.name)
         if partner is None:
-            if len(self.peers) >= self.config.partners + len(self.overlay.neighbors):
+            most = self.config.partners + len(self.overlay.neighbors)
+            if not neighbor and len(self.peers) >= most:
                 return None
             partner = self.peers[spec.name] = Partner(spec, self.config)
         elif not partner.connected and spec.listen_addrs:
-            partner.addresses = spec.listen_addrs[:_ADDRESSES]
+            partner.addresses = spec.listen_addrs[:ADDRESSES]
         return partner
 
     def _say(self, spec: NodeSpec, message: Message, now: int) -> list[Effect]:
@@ -495,13 +480,13 @@ class OverlayCore(NodeCore):
         return [effect for each in waiting for effect in self._say(partner.spec, each, now)]
 
     def _neighbor_up(self, spec: NodeSpec, now: int) -> list[Effect]:
-        partner = self._partner(spec)
-        if partner is None:
-            return []
+        partner = self._partner(spec, neighbor=True)
+        assert partner is not None
         name = spec.name
         partner.spec = spec
         partner.neighbor = True
         partner.parting = ""
+        partner.kept = 0
         effects: list[Effect] = []
         if name not in self._told:
             self._told[name] = spec
@@ -512,6 +497,7 @@ class OverlayCore(NodeCore):
         effects += partner.check()
         if partner.connected:
             effects += self.trees.reached(name, now)
+        partner.retry_at = min(partner.retry_at, now)
         return [*effects, *self._connect(partner, now)]
 
     def _neighbor_down(self, spec: NodeSpec, reason: str, now: int) -> list[Effect]:
@@ -552,15 +538,14 @@ class OverlayCore(NodeCore):
         owed = any(len(stream) for stream in self.delivery.streams_to(partner.name))
         if not owed:
             return self._forget_partner(partner)
-        at = now + self.config.retain
-        return [out.SetTimer(TimerKey("forget", partner.name), at)]
+        partner.kept = partner.kept or now + self.config.retain
+        return [out.SetTimer(TimerKey("forget", partner.name), partner.kept)]
 
     def _forget_partner(self, partner: Partner) -> list[Effect]:
         name = partner.name
         if self.peers.get(name) is not partner or partner.connected or partner.dialling:
             return []
         del self.peers[name]
-        self.latencies.pop(name, None)
         effects: list[Effect] = [
             out.Undelivered(name, channel, payloads)
             for channel, payloads in self.delivery.forget(name).items()
