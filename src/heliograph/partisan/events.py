@@ -881,6 +881,35 @@ Not of the original.
 """
 
 
+class MessageForcedMeasurements(TypedDict):
+    """Measurements of `partisan.message.forced`."""
+
+    count: int
+    """Messages delivered out of causal order (`{message}`)."""
+
+
+class MessageForcedMetadata(TypedDict):
+    """Metadata of `partisan.message.forced`."""
+
+    node: str
+    """Name of the local node."""
+    label: str
+    """Label whose messages are delivered in causal order."""
+
+
+MESSAGE_FORCED: Final = Event[MessageForcedMeasurements, MessageForcedMetadata](
+    "partisan.message.forced"
+)
+"""Messages in causal order were delivered, although what has caused them never came.
+
+Measurements: count ({message}).
+
+Metadata: node; label.
+
+Not of the original, which waits for ever.
+"""
+
+
 class ConnectionClientHeartbeatMeasurements(TypedDict):
     """Measurements of `partisan.connection.client.heartbeat`."""
 

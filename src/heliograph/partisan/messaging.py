@@ -19,6 +19,7 @@ from heliograph.partisan.errors import (
 from heliograph.partisan.events import MESSAGE_DROPPED, MESSAGE_SEND
 from heliograph.partisan.inbox import Inbox, Traced
 from heliograph.partisan.lanes import Lane, stored_frame
+from heliograph.partisan.ordering import is_causal
 from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.templates import framed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.limits import Limits
     from heliograph.partisan.link import Link
     from heliograph.partisan.loops import Loop
+    from heliograph.partisan.ordering import Ordering
     from heliograph.partisan.protocol.effects import Monitored
     from heliograph.partisan.sending import Route, Routes
     from heliograph.partisan.telling import Teller
@@ -57,6 +59,7 @@ class Messaging:
     driver: Driver
     routes: Routes
     loop: Loop
+    ordering: Ordering
 
     def __init__(self, name: Atom, limits: Limits, teller: Teller, *, traced: bool) -> None:
         self.name = name
@@ -106,6 +109,8 @@ class Messaging:
                 message = inner
             case _:
                 pass
+        if is_causal(message) and self.ordering.came(peer, to, message):
+            return
         if whom is not None and whom.kind == "name":
             inbox = self.inboxes.get(whom.id)
             if inbox is not None:
@@ -189,6 +194,7 @@ class Messaging:
         ack: bool,
         retransmission: bool = True,
         hops: int = 0,
+        causal: str | None = None,
     ) -> None:
         """Send a message whichever way, waiting for room if need be.
 
@@ -201,7 +207,10 @@ class Messaging:
             ack: Whether it is acknowledged.
             retransmission: Whether it is kept and sent again until then.
             hops: By how many other nodes it may go if there is no connection; 0 for none.
+            causal: The label that it is ordered by.
         """
+        if causal is not None:
+            message = self._ordered(causal, node, to, message, channel, ack=ack)
         if node == self.name:
             self.to_self(to, message)
             return
@@ -218,6 +227,19 @@ class Messaging:
             with MESSAGE_SEND(**self._about(route, to, ack=ack)):
                 message = self._with_context(route, message)
                 await self._send(route, to, message, partition_key, ack=ack)
+
+    def _ordered(
+        self, label: str, node: str, to: Term, message: Term, channel: str | None, *, ack: bool
+    ) -> Term:
+        """Return a causal message. Others wait for it: what could keep it back is found first."""
+        if node != self.name:
+            route = self.route(node, channel)
+            if not ack:
+                self._link(route, None)
+            if self._traced:
+                message = self._with_context(route, message)
+        encode(message)
+        return self.ordering.sent(label, node, _destination(to), message)
 
     def try_send(
         self,
@@ -393,6 +415,7 @@ class Messaging:
     def close(self) -> None:
         """Let nobody wait any more."""
         failure = NodeClosedError(f"{self.name} was left")
+        self.ordering.close()
         self.processes.close(failure)
         for inbox in [*self.inboxes.values()]:
             inbox.close()

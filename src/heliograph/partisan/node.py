@@ -29,8 +29,15 @@ from heliograph.partisan.loops import running_loop
 from heliograph.partisan.managers import FullMesh
 from heliograph.partisan.members import connections_of, members_of
 from heliograph.partisan.messaging import Messaging
+from heliograph.partisan.ordering import Ordering
 from heliograph.partisan.protocol import ProtocolConfig, inputs
-from heliograph.partisan.protocol.effects import CallRequested, Monitored, PeerDown
+from heliograph.partisan.protocol.effects import (
+    CallRequested,
+    Connected,
+    Monitored,
+    PeerDown,
+    PeerLeft,
+)
 from heliograph.partisan.sending import Routes
 from heliograph.partisan.telling import Teller, addresses
 from heliograph.partisan.watching import Watchers
@@ -94,6 +101,8 @@ class Node:
         busy_poll: Seconds for which the node looks for more after each read before its event loop
             sleeps, while that pays (see `heliograph.partisan.busypoll`); 0 for never, which leaves
             more of the processor to others, and answers later.
+        causal_labels: Names of the orders in which messages may be sent; the same at all nodes. See
+            `send`.
         faults: For tests: what becomes of the frames it sends, and of its dials. Give all nodes of
             a test the same; see `heliograph.partisan.faults`.
 
@@ -127,6 +136,7 @@ class Node:
         busy_poll: float = BUSY_POLL,
         manager: Manager | None = None,
         faults: Faults | None = None,
+        causal_labels: Iterable[str] = (),
     ) -> None:
         if not 0 <= busy_poll <= 0.01:
             raise ValueError(f"busy_poll is {busy_poll!r} s; it must be from 0 to 0.01")
@@ -166,6 +176,9 @@ class Node:
             came=self._broadcasts.hold,
             told=self._told,
         )
+        self._messaging.ordering = Ordering(
+            atom, causal_labels, config.causal, self._teller, self._messaging.deliver
+        )
         self._calls = Calls(self._messaging, traced=trace)
         self._discoverer = Discoverer(
             self, discovery, discovery_config or DiscoveryConfig(), self._driver.random
@@ -200,7 +213,7 @@ class Node:
             messaging = self._messaging
             messaging.driver = self._driver
             messaging.routes = self._routes
-            messaging.loop = loop
+            messaging.loop = messaging.ordering.loop = loop
             self._core.remote.processes.update(messaging.inboxes)
             self._broadcasts.begin(self._driver)
             self._tasks.start_soon(self._discoverer.run, self._driver.dialling_context)
@@ -269,6 +282,10 @@ class Node:
         self._joining.told(effect)
         if type(effect) is PeerDown:
             self._messaging.processes.node_down(effect.spec.name)
+        elif type(effect) is Connected:
+            self._messaging.ordering.met(effect.peer, self._core)
+        elif type(effect) is PeerLeft:
+            self._messaging.ordering.left(effect.spec.name)
         elif type(effect) is Monitored:
             self._messaging.monitored(effect)
         elif type(effect) is CallRequested:
@@ -474,6 +491,7 @@ class Node:
         retransmission: bool = True,
         ttl: int = 4,
         transitive: bool = False,
+        causal: str | None = None,
     ) -> None:
         """Send a message to a name at a node; return when it was accepted for sending.
 
@@ -491,13 +509,16 @@ class Node:
             ttl: By how many other nodes it may go, if it is transitive.
             transitive: Whether members of our kind pass it on if there is no connection to the
                 node; not if it is to be acknowledged, for then it waits for a connection.
+            causal: One of the node's causal labels: the message is delivered after all others of
+                the label that this node knew of when it was sent. Better with `ack`, for messages
+                behind one that is lost wait for it, as long as `CausalConfig.patience` says.
 
         Raises:
             UnknownNodeError: No member has this name.
             NotConnectedError: There is no connection, and the message is not one to keep.
             EncodeError: The message is no term.
             NodeClosedError: The node does not run.
-            ValueError: `ttl` is not above 0.
+            ValueError: `ttl` is not above 0, or the node has no such causal label.
         """
         # What nearly all messages are goes without a detour; the rest takes the long way.
         routes = self._table.get(node)
@@ -510,6 +531,7 @@ class Node:
             or len(message) >= LARGE
             or not route.links
             or not retransmission
+            or causal is not None
         ):
             if ttl < 1:
                 raise ValueError(f"ttl is {ttl}; a message goes by at least 1 other node")
@@ -522,6 +544,7 @@ class Node:
                 ack=ack,
                 retransmission=retransmission,
                 hops=ttl if transitive else 0,
+                causal=causal,
             )
             return
         if ack:

@@ -30,6 +30,7 @@ from heliograph.partisan.events import (
     MEMBERSHIP_SHUFFLE,
     MEMBERSHIP_UNSAVED,
     MESSAGE_DROPPED,
+    MESSAGE_FORCED,
     PROTOCOL_DROPPED,
     SOCKET_CLOSE,
     SOCKET_CONNECT,
@@ -416,6 +417,10 @@ class Teller:
         if target is not None:
             metadata["target"] = target
         MESSAGE_DROPPED.execute({"count": count}, metadata)
+
+    def forced(self, label: str, count: int) -> None:
+        """Causal messages were delivered although what has caused them never came."""
+        MESSAGE_FORCED.execute({"count": count}, {"node": self._node, "label": label})
 
 
 def addresses(spec: NodeSpec) -> list[str]:

@@ -23,6 +23,7 @@ from heliograph.testing.strict import Watch
 from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, all_up, cluster, make, until
 from tests.partisan.node.conftest import Run
 from tests.partisan.node.telling import Carrying, polling
+from tests.partisan.node.test_ordering import IMPATIENT, unfounded
 from tests.partisan.node.test_overlays import SMALL, SPREADING, group, neighbors
 
 RENAMED = {
@@ -145,6 +146,15 @@ async def calls() -> None:
                 await events.until("partisan.rpc.serve.start", None, {"function": "never"})
 
 
+async def ordering() -> None:
+    """A message in causal order whose cause never comes."""
+    async with cluster("a", "b", causal_labels=["talk"], protocol=IMPATIENT) as (a, b):
+        b.register("sink")
+        with capture("partisan.message.forced") as events:
+            await a.send(b.name, "sink", unfounded(b, 1))
+            await events.until("partisan.message.forced")
+
+
 async def disk(folder: Path) -> None:
     """A membership that cannot be kept."""
     async with make("keeper", state=folder / "nowhere" / "state") as keeper:
@@ -164,6 +174,7 @@ def test_each_event_is_executed_by_its_cause(
             await trees()
             await discovery()
             await calls()
+            await ordering()
             await disk(tmp_path)
         finally:
             set_propagator(before)

@@ -131,6 +131,10 @@ class CausalOrder:
             delivered += self._force(self._held[0])
         return delivered
 
+    def next_due(self) -> int | None:
+        """Return when `due` has something to give, in nanoseconds; None if nothing is held back."""
+        return self._held[0].until if self._held else None
+
     def forget(self, node: Atom) -> None:
         """Forget what a node was sent: it has restarted, and knows nothing of it."""
         self._order.pop(node, None)

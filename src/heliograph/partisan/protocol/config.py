@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from heliograph.partisan.protocol.causal import CausalConfig
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig
 from heliograph.partisan.protocol.relay import RelayConfig
 from heliograph.partisan.protocol.streams import DeliveryConfig
@@ -63,6 +64,8 @@ class ProtocolConfig:
     original: `ping_attempts` decides."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """Of acknowledged delivery."""
+    causal: CausalConfig = field(default_factory=CausalConfig)
+    """Of causal delivery."""
     broadcast: PlumtreeConfig = field(default_factory=PlumtreeConfig)
     """Of the broadcast trees."""
     relay: RelayConfig = field(default_factory=RelayConfig)
