@@ -120,7 +120,7 @@ def _draw(plot: _Plot, lines: Sequence[Sequence[tuple[float, float]]], *, bars: 
         parts += [
             f'<path d="M{_MARGIN} {up}h{wide}" stroke="#ddd"/>',
             _label(across, bottom + 18, f"{x:g}"),
-            _label(_MARGIN - 8, up + 4, f"{y:.3g}", anchor="end"),
+            _label(_MARGIN - 8, up + 4, _short(y), anchor="end"),
         ]
     for number, (name, line) in enumerate(zip(plot.lines, lines, strict=True)):
         color = _COLORS[number % len(_COLORS)]
@@ -138,6 +138,13 @@ def _draw(plot: _Plot, lines: Sequence[Sequence[tuple[float, float]]], *, bars: 
         row = _MARGIN + 16 * number + high / 2
         parts.append(_label(_MARGIN + 12, row, name, anchor="start", color=color))
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(value: float) -> str:
+    for size, sign in ((1_000_000, " M"), (1_000, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{sign}"
+    return f"{value:.3g}"
 
 
 def _each(line: Sequence[tuple[float, float]], at: Any) -> Any:
