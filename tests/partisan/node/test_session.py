@@ -12,15 +12,31 @@ import anyio
 import pytest
 
 from heliograph.catalog import load
-from heliograph.partisan import EncodeError, HyParView, JoinError, NotConnectedError, statefile
+from heliograph.partisan import (
+    DetectionConfig,
+    EncodeError,
+    HyParView,
+    JoinError,
+    NotConnectedError,
+    statefile,
+)
 from heliograph.partisan.discovery import Found, ListSource, Source
+from heliograph.partisan.faults import Fault, Faults
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import encode
 from heliograph.partisan.wire.messages import Shuffle
 from heliograph.telemetry import set_propagator
 from heliograph.testing import Captured, capture
 from heliograph.testing.strict import Watch
-from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, all_up, cluster, make, until
+from tests.partisan.node.clusters import (
+    MILLISECOND,
+    QUICK,
+    SLOW_PINGS,
+    all_up,
+    cluster,
+    make,
+    until,
+)
 from tests.partisan.node.conftest import Run
 from tests.partisan.node.telling import Carrying, polling
 from tests.partisan.node.test_ordering import IMPATIENT, unfounded
@@ -30,13 +46,6 @@ RENAMED = {
     # Nobody executes the names that the original misspells.
     "partisan.connection.client.hearbeat",
     "partisan.connection.server.hearbeat",
-}
-
-DETECTION = {
-    # Of failure detection.
-    "partisan.detection.health",
-    "partisan.membership.peer.suspect",
-    "partisan.membership.peer.judge",
 }
 
 
@@ -155,6 +164,23 @@ async def ordering() -> None:
             await events.until("partisan.message.forced")
 
 
+async def detection() -> None:
+    """A peer that cannot be reached for a while."""
+    options = {
+        "protocol": replace(
+            QUICK,
+            ping_timeout=50 * MILLISECOND,
+            detection=DetectionConfig(suspicion=50 * MILLISECOND, longest=1, late=10.0),
+        ),
+        "faults": Faults([Fault("partition", begin=1.0, end=2.0, groups=(("a@127.0.0.1",),))]),
+    }
+    async with make("a", **options) as a, make("b", **options) as b, polling(a):
+        with capture("partisan.membership.peer.judge", "partisan.detection.health") as events:
+            await b.join(a.name, a.listen_addrs[0])
+            await events.until("partisan.membership.peer.judge", None, {"outcome": "down"})
+            await events.until("partisan.detection.health")
+
+
 async def disk(folder: Path) -> None:
     """A membership that cannot be kept."""
     async with make("keeper", state=folder / "nowhere" / "state") as keeper:
@@ -175,13 +201,14 @@ def test_each_event_is_executed_by_its_cause(
             await discovery()
             await calls()
             await ordering()
+            await detection()
             await disk(tmp_path)
         finally:
             set_propagator(before)
 
     run(main)
     known = {name for name in load("partisan").events if name.startswith("partisan.")}
-    assert known - strict.emitted - DETECTION == RENAMED
+    assert known - strict.emitted == RENAMED
 
 
 def test_gauges_of_views_and_trees(run: Run, telemetry_events: Captured) -> None:

@@ -55,7 +55,7 @@ def down(it: Network) -> list[tuple[Atom, Atom]]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_node_that_is_late_to_read_does_not_declare_the_healthy_down(seed: int) -> None:
     it = make(seed)
     it.nodes[SLOW].lag = 3 * SECOND  # each pong three times later than it may be
@@ -63,7 +63,7 @@ def test_a_node_that_is_late_to_read_does_not_declare_the_healthy_down(seed: int
     detecting = core(it, SLOW).detecting
     assert detecting is not None
     worst = 0
-    for _ in range(120):
+    for _ in range(60):
         it.run(SECOND)
         worst = max(worst, detecting.detector.health.score)
         assert down(it) == []
@@ -83,26 +83,26 @@ def test_the_same_node_without_detection_loses_its_peers() -> None:
     it.nodes[SLOW].lag = 3 * SECOND
 
     lost = []
-    for _ in range(120):
+    for _ in range(60):
         it.run(SECOND)
         lost += down(it)
 
     assert SLOW in {name for name, _ in lost}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_node_that_stalls_now_and_then_declares_nobody_down(seed: int) -> None:
     it = make(seed)
     chance = random.Random(seed)
 
-    for _ in range(40):
+    for _ in range(20):
         it.stall(SLOW, chance.randint(1, 4 * SECOND))
         it.run(chance.randint(1, 6 * SECOND))
 
     assert [judged for _, judged in it.nodes[SLOW].judged if judged.outcome == "down"] == []
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_dead_are_declared_down_by_all_in_bounded_time(seed: int) -> None:
     it = make(seed)
     it.crash(SLOW)
