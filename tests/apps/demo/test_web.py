@@ -20,7 +20,7 @@ from tests.apps.demo.browser import Browser
 
 @contextmanager
 def playing(*options: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "heliograph", "demo", "--seconds", "5", *options]
+    command = [sys.executable, "-m", "heliograph", "demo", *options]
     plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     with subprocess.Popen(
         command,
@@ -47,7 +47,8 @@ STORY = """(window.seen ??= new Set(),
 
 
 def test_what_the_demo_does_is_seen_on_the_page(chromium: Browser) -> None:
-    with playing("--json", "--web", "127.0.0.1:0") as demo:
+    # On a busy machine, too, the gateway is to be dead for longer than a page takes to draw it.
+    with playing("--seconds", "14", "--json", "--web", "127.0.0.1:0") as demo:
         assert demo.stderr is not None
         told = re.fullmatch(r"A page is at (http://127\.0\.0\.1:\d+/)\n", demo.stderr.readline())
         assert told is not None

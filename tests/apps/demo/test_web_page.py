@@ -373,6 +373,7 @@ def test_a_lost_stream_is_seen_and_comes_again_by_itself(chromium: Browser) -> N
         with chromium.page(first.url) as page:
             page.wait("document.querySelector('#stream').innerText === 'live'")
             page.wait("document.querySelectorAll('#event-list details').length === 6")
+            page.wait("document.querySelectorAll('.tile').length === 3")
             first.close()
             page.wait("document.body.className === 'lost'")
             assert page.text("#stream") == "stream lost, trying again"

@@ -91,6 +91,11 @@ class WebServer:
     async def __aexit__(self, *exc: object) -> None:
         """Let the streams end with what is left, and close."""
         assert self._server is not None
+        # What asyncio has accepted and not yet made a connection of when it closes stays half-made.
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         self._server.close()
         self._closing = True
         self.wake()
