@@ -142,7 +142,7 @@ class Heartbeats(BroadcastHandler):
         nodes: Nodes whose last heartbeat is remembered; our choice, the oldest goes first.
     """
 
-    channel = Atom("partisan_membership")
+    channel: Atom = Atom("partisan_membership")
 
     def __init__(self, nodes: int = 10_000) -> None:
         self._nodes = nodes

@@ -176,6 +176,16 @@ def test_who_hears_no_ping_for_long_subscribes_again() -> None:
     assert sent(late) == [(spec(1).name, "ForwardSubscription"), (spec(1).name, "ScampPing")]
 
 
+def test_so_does_who_has_never_heard_one_since_it_joined() -> None:
+    lonely, original = node(ScampV1), node(ScampV1, as_original=True)
+    for each in (lonely, original):
+        each.handle(on.Join(spec(1)), 0)
+
+    asked = [each.handle(on.Fired("periodic"), 101 * SECOND) for each in (lonely, original)]
+
+    assert [sent(effects)[0][1] for effects in asked] == ["ForwardSubscription", "ScampPing"]
+
+
 def test_who_has_lost_all_subscribes_through_whom_it_joined() -> None:
     lonely = node(ScampV1)
     lonely.handle(on.Join(spec(1)), 0)
@@ -279,8 +289,9 @@ def test_who_has_a_node_in_its_view_is_remembered_within_bounds() -> None:
 def test_forged_and_useless_messages_are_dropped(kind: Kind) -> None:
     target = node(kind, 1)
 
-    assert receive(target, 2, ScampPing(spec(1))) == []
-    assert receive(target, 1, Ping(Atom("n"), 1, 2)) == []
+    forged = on.Dropped(spec(2).name, "scamp_ping", "forged")
+    assert receive(target, 2, ScampPing(spec(1))) == [forged]
+    assert receive(target, 1, Ping(Atom("n"), 1, 2)) == [on.Dropped(None, "ping", "unknown")]
     assert (target.statistics.forged, target.statistics.unknown) == (1, 1)
     assert receive(target, None, ScampPing(spec(1))) == []
     assert target.handle(on.Met(spec(1).name), 0) == []

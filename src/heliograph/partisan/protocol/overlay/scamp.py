@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.interface import (
     CancelTimer,
+    Dropped,
     Hangup,
     Left,
     NeighborDown,
@@ -35,6 +36,7 @@ from heliograph.partisan.protocol.overlay.interface import (
     Overlay,
     Send,
     SetTimer,
+    kind_of,
 )
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import (
@@ -135,6 +137,7 @@ class _Scamp(Overlay):
         self._actor = actor
         self._system_offset = system_offset
         self._heard: int | None = None  # when the last ping came
+        self._since: int | None = None  # when the last ping came, or it began to wait for one
         self._contacts: dict[Atom, NodeSpec] = {}
         self._passed: dict[Atom, int] = {}  # how often each subscription was, since the last tick
 
@@ -145,6 +148,7 @@ class _Scamp(Overlay):
             case on.Fired(timer):
                 return self._tick(now) if timer == _PERIODIC else []
             case on.Join(contact):
+                self._since = now
                 return self._join(contact)
             case on.Lost(peer, reason):
                 return self._remove(peer, reason)
@@ -170,7 +174,8 @@ class _Scamp(Overlay):
     def _tick(self, now: int) -> list[Effect]:
         self._passed.clear()
         effects: list[Effect] = [SetTimer(_PERIODIC, now + self.config.interval)]
-        lonely = self._heard is not None and now - self._heard > self.config.silence
+        since = self._heard if self.config.as_original else self._since
+        lonely = since is not None and now - since > self.config.silence
         if lonely or not self.neighbors:
             again = self._some(1) or list(self._contacts.values())[-1:]
             if again:
@@ -187,12 +192,12 @@ class _Scamp(Overlay):
             assert isinstance(message, ScampPing | KeepSubscription)
             if message.spec.name != peer:
                 self.statistics.forged += 1
-                return []
+                return [Dropped(peer, kind_of(message), "forged")]
         match message:
             case ForwardSubscription(spec):
                 return self._subscribed(peer, spec)
             case ScampPing():
-                self._heard = now
+                self._heard = self._since = now
                 return []
             case RemoveSubscription(spec):
                 return self._unsubscribed(spec)
@@ -258,8 +263,12 @@ class _Scamp(Overlay):
         self.neighbors = {}
         self._contacts = {}
         self._passed = {}
-        self._heard = None
+        self._heard = self._since = None
         return [*effects, CancelTimer(_PERIODIC), Left(removed)]
+
+    def _unknown(self, message: Message) -> list[Effect]:
+        self.statistics.unknown += 1
+        return [Dropped(None, kind_of(message), "unknown")]
 
     # --- the view ---
 
@@ -309,9 +318,8 @@ class ScampV1(_Scamp):
             return [*effects, *self._gone(removed=False)]
         return [*effects, *self._remove(node.name, "leave"), Hangup(node.name, "leave")]
 
-    def _other(self, message: Message) -> list[Effect]:  # noqa: ARG002 - there is no use for any
-        self.statistics.unknown += 1
-        return []
+    def _other(self, message: Message) -> list[Effect]:
+        return self._unknown(message)
 
 
 class ScampV2(_Scamp):
@@ -365,8 +373,7 @@ class ScampV2(_Scamp):
             case ReplaceSubscription(spec, replacement):
                 return self._replace(spec, replacement)
             case _:
-                self.statistics.unknown += 1
-                return []
+                return self._unknown(message)
 
     def _hand_over(self) -> list[Effect]:
         """Leave: most of those that have this node get one of its neighbors, the rest nobody."""
