@@ -35,6 +35,7 @@ PAGES = (
     "docs/explanation/otlp.md",
     "docs/explanation/partisan-protocol.md",
     "docs/how-to/attach-handlers.md",
+    "docs/how-to/broadcast.md",
     "docs/how-to/describe-a-modbus-device.md",
     "docs/how-to/detect-failures.md",
     "docs/how-to/export-over-otlp.md",
