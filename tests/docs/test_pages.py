@@ -69,12 +69,13 @@ NOT_HERE = (
     "git clone ",
 )
 
-# What is different each time: the time of day, and how long things took.
+# What is different each time: the time of day, how long things took, and the bars that say so.
 VARYING = (
     (re.compile(r"\d\d:\d\d:\d\d\.\d{3}"), "TIME"),
     (re.compile(r"duration=[\d.]+ [µm]?s"), "duration=TIME"),
     (re.compile(r"trace [0-9a-f]+"), "trace ID"),
-    (re.compile(r" {2}[\d.]+ [nµm]?s(?= |$)", re.MULTILINE), "  TIME"),
+    (re.compile(r" {2,}[\d.]+ [nµm]?s(?= |$)", re.MULTILINE), "  TIME"),
+    (re.compile(r"TIME {2}[ ━]{12}"), "TIME  BAR"),
     (re.compile(r"(sum|p\d\d|max) ≈?\d[\d.e-]*"), r"\1 TIME"),
     (re.compile(r"=* (\d passed) in [\d.]+s =*"), r"= \1 ="),
 )
@@ -186,9 +187,9 @@ class Reader:
         assert self.other is not None
         self.other.send_signal(signal.SIGINT)
         printed, _ = self.other.communicate()
-        assert self.other.returncode == 0
+        status, self.other = self.other.returncode, None
+        assert status == 0
         compare("what goes on", in_order(shown), in_order(printed))
-        self.other = None
 
     def __enter__(self) -> Self:
         return self
