@@ -184,6 +184,21 @@ def test_work_in_time_makes_it_trust_itself_again() -> None:
     assert health.score == 0
 
 
+def test_and_judge_sooner() -> None:
+    play, connections = playing()
+    detector = play.core.detecting.detector  # type: ignore[union-attr]
+    miss(play, connections[N2])
+    longest = detector.deadline(N2)
+    play.core.detecting._due[HEALTH] = play.now  # type: ignore[union-attr]
+    health, suspect = play.do(inputs.Fired(HEALTH))
+    assert isinstance(health, SetTimer)
+    assert suspect == SetTimer(inputs.TimerKey("suspect", N2), detector.deadline(N2))
+    assert detector.deadline(N2) < longest
+    # Nothing more to gain.
+    play.core.detecting._due[HEALTH] = play.now  # type: ignore[union-attr]
+    assert len(play.do(inputs.Fired(HEALTH))) == 1
+
+
 def test_it_says_so_if_it_hears_whom_others_suspect_and_asks_it() -> None:
     play, connections = playing()
     number = play.accept(N3)

@@ -105,7 +105,7 @@ class Detecting:
         if key == _HEALTH:
             if not late:
                 detector.health.better()
-            return [self._set(_HEALTH, now + self._period)]
+            return [self._set(_HEALTH, now + self._period), *self._sooner(now)]
         peer = next((each for each in detector.suspects if each == key.of), None)
         if peer is None:
             return []
@@ -172,6 +172,16 @@ class Detecting:
                     effects.append(Judged(peer, outcome, duration, confirmations))
                     if outcome == "down":
                         effects += self._mesh.hang_up(self._connections(peer), "timeout", now)
+        return effects
+
+    def _sooner(self, now: int) -> list[Effect]:
+        """Bring forward the judgements of a node that trusts itself again."""
+        effects: list[Effect] = []
+        for peer in self.detector.suspects:
+            key = TimerKey("suspect", str(peer))
+            at = max(now, self.detector.deadline(peer))
+            if at < self._due.get(key, at):
+                effects.append(self._set(key, at))
         return effects
 
     def _set(self, key: TimerKey, at: int) -> SetTimer:
