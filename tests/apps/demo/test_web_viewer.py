@@ -18,8 +18,7 @@ from heliograph.apps.demo.web import PageViewer, declared, shapes
 from heliograph.apps.demo.web.viewer import CAPACITIES
 from heliograph.catalog import load
 from tests.apps.collect.samples import exponential, histogram, log, metric, number, span
-
-NAMES = ("g1@127.0.0.1", "g2@127.0.0.1", "g3@127.0.0.1")
+from tests.apps.demo.stage import NAMES, source
 
 
 def shown(viewer: PageViewer) -> dict[str, dict[str, Any]]:
@@ -311,9 +310,7 @@ def test_an_alarm_stands_as_long_as_it_stands_and_its_limit_is_known_from_then_o
         76.0,
         **{"gateway.device.name": "boiler", "gateway.device.mapping": "temperature"},
     )
-    source = metric().source
-    given: dict[str, Any] = {"name": "gateway.device.value", "source": source}
-    object.__setattr__(source, "resource", {"service.instance.id": NAMES[0]})
+    given: dict[str, Any] = {"name": "gateway.device.value", "source": source(NAMES[0])}
     made.scene.take(Batch(metrics=(metric(point, **given),)), 0.0)
 
     def told() -> tuple[Any, ...]:

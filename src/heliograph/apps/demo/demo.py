@@ -33,6 +33,7 @@ NAMES: Final = tuple(f"g{number}@127.0.0.1" for number in (1, 2, 3))
 
 # Parts of the whole time at which things are done, if what they need is there by then.
 _FAULT, _KILL, _RETURN, _STOP = 0.3, 0.42, 0.62, 0.88
+_SHOWN: Final = 0.1
 # Our choices. A busy machine may need longer than it was given; then the demo takes longer.
 _TICK: Final = 0.1
 _FRAME: Final = 0.25
@@ -154,7 +155,8 @@ class Demo:
         await self._until(lambda: failover.over, "the others to take over")
         self._tell(f"The others have taken its devices over after {failover.took:.2f} s")
 
-        await self._at(_RETURN)
+        # However late it is, what a kill has led to is shown for a while.
+        await self._at(_RETURN, least=_SHOWN)
         self._tell(f"Gateway {victim} is started again")
         scene.returning()
         await self._start(victim, self._path(victim))
@@ -174,8 +176,8 @@ class Demo:
             if promise.topic in {"values", "retry", "signals"}
         )
 
-    async def _at(self, part: float) -> None:
-        await asyncio.sleep(max(0.0, part * self.seconds - self.elapsed))
+    async def _at(self, part: float, *, least: float = 0.0) -> None:
+        await asyncio.sleep(max(least * self.seconds, part * self.seconds - self.elapsed))
 
     async def _until(self, true: Callable[[], bool], what: str) -> None:
         """Wait for something, but not for ever: what was not seen is told at the end."""
