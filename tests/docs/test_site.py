@@ -88,6 +88,13 @@ def test_what_is_linked_outside_of_the_site_is_there(page: str) -> None:
             assert anchor[1:] in anchors(target), f"{link}{anchor}"
 
 
+def test_the_picture_in_the_readme_is_one_of_those_of_the_demo() -> None:
+    frames = re.compile(r"(?s)```text\n(heliograph demo .*?)```")
+    (shown,) = frames.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert shown in frames.findall((DOCS / "explanation" / "demo.md").read_text(encoding="utf-8"))
+
+
 def anchors(page: Path) -> set[str]:
     """What a page's headings are called by those who show it."""
     headings = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
