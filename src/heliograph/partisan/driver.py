@@ -418,7 +418,7 @@ class Driver:
             case effects.Forgotten(peer):
                 self._routes.left(peer)
             case effects.Mismatched(peer, setting, own, theirs):
-                if len(self.failures) < _FAILURES or peer in self.failures:
+                if setting == "manager" and len(self.failures) < _FAILURES:
                     self.failures[peer] = MismatchError(setting, own, theirs)
                 self._teller.mismatched(effect)
             case _:

@@ -218,7 +218,7 @@ class Teller:
     def mismatched(self, found: effects.Mismatched) -> None:
         """A peer is configured otherwise."""
         _log.warning(
-            "%s: the %s of %s is %s, and not %s",
+            "%s: %s of %s: %s; here: %s",
             self._node,
             found.setting,
             found.peer,

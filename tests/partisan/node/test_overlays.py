@@ -15,6 +15,7 @@ import pytest
 
 from heliograph.partisan import (
     Atom,
+    Channel,
     ClientServer,
     FullMesh,
     HyParView,
@@ -226,6 +227,39 @@ class TestJoining:
                     with pytest.raises(JoinError, match="manager") as raised:
                         await one.join(other.name, other.listen_addrs[0])
                     assert isinstance(raised.value.__cause__, MismatchError)
+
+        run(main)
+
+    @pytest.mark.parametrize("manager", ["full_mesh", "hyparview"])
+    def test_nodes_with_other_channels_talk_and_say_so(
+        self, run: Run, telemetry_events: Captured, manager: str
+    ) -> None:
+        async def main() -> None:
+            options = {"manager": MANAGERS[manager]()}
+            wide, narrow = [Channel("data", 3)], [Channel("data"), Channel("bulk")]
+            async with (
+                make("a", channels=wide, **options) as a,
+                make("b", channels=narrow, **options) as b,
+            ):
+                inboxes = [node.register("sink") for node in (a, b)]
+                await b.sync_join(a.name, a.listen_addrs[0])
+                await telemetry_events.until(
+                    "partisan.membership.conflict",
+                    {"count": 1},
+                    {
+                        "node": a.name,
+                        "peer": b.name,
+                        "setting": "channels",
+                        "own_value": "no bulk, data:3",
+                        "peer_value": "bulk:1, data:1",
+                    },
+                )
+                await until(lambda: connected(a) and connected(b))
+                for channel in ("data", "bulk"):
+                    await a.send(b.name, "sink", b"", channel=channel)
+                    await b.send(a.name, "sink", b"", channel=channel, ack=True)
+                    for inbox in inboxes:
+                        assert await inbox.receive() == b""
 
         run(main)
 

@@ -17,6 +17,7 @@ from heliograph.partisan.protocol.effects import (
     Dropped,
     Effect,
     Grafted,
+    Mismatched,
     Pruned,
     SetTimer,
     Write,
@@ -25,9 +26,9 @@ from heliograph.partisan.protocol.effects import (
 from heliograph.partisan.protocol.identity import new_epoch, new_identity, read_epoch
 from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig, PlumtreeStatistics
-from heliograph.partisan.protocol.states import manager_of, run_of
+from heliograph.partisan.protocol.states import manager_of, other_channels, run_of
 from heliograph.partisan.protocol.trees import Trees
-from heliograph.partisan.wire import Atom
+from heliograph.partisan.wire import Atom, ChannelSpec, NodeSpec
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Broadcast,
@@ -303,3 +304,22 @@ def test_states_tell_managers_and_runs() -> None:
         assert manager_of(told) == manager
         assert run_of(told) == found
     assert manager_of(state(BOTH)) == "full_v1"
+
+
+def test_channels_that_differ_are_told() -> None:
+    def spec(*channels: ChannelSpec) -> NodeSpec:
+        return NodeSpec(N2, (), channels)
+
+    data, bulk, news = Atom("data"), Atom("bulk"), Atom("news")
+    own = spec(ChannelSpec(data, 2), ChannelSpec(bulk, 1), ChannelSpec(news, None))
+    theirs = spec(ChannelSpec(data, 4), ChannelSpec(news, 1, monotonic=True), ChannelSpec(SINK, 1))
+
+    assert other_channels(own, own) == []
+    assert other_channels(own, theirs) == [
+        Mismatched(
+            N2,
+            "channels",
+            "bulk:1, data:2, news:1, no sink",
+            "no bulk, data:4, news:1 monotonic, sink:1",
+        )
+    ]

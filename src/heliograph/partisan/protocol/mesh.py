@@ -43,7 +43,7 @@ from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.membership import EMPTY_SET, MembershipState
 from heliograph.partisan.protocol.peers import Peer
 from heliograph.partisan.protocol.remote import Remote
-from heliograph.partisan.protocol.states import manager_of
+from heliograph.partisan.protocol.states import manager_of, other_channels
 from heliograph.partisan.protocol.trees import Trees
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import UNDEFINED, AckedForward, Clock, Gossip
@@ -474,6 +474,7 @@ class Mesh:
             if name not in self._told:
                 self._told[name] = peer.spec
                 effects.append(PeerJoined(peer.spec))
+                effects += other_channels(self.spec, peer.spec)
             effects += peer.check()
         for peer in [each for each in self.peers.values() if each.name not in present]:
             if not peer.joining:

@@ -32,7 +32,7 @@ from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.mesh import MEMBERSHIP
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.partners import ADDRESSES, Partner
-from heliograph.partisan.protocol.states import manager_of, run_of
+from heliograph.partisan.protocol.states import manager_of, other_channels, run_of
 from heliograph.partisan.protocol.trees import TREE
 from heliograph.partisan.wire import Atom, NodeSpec
 from heliograph.partisan.wire.messages import (
@@ -493,6 +493,7 @@ class OverlayCore(NodeCore):
             if len(self._told) > _KNOWN:
                 del self._told[next(iter(self._told))]
             effects.append(out.PeerJoined(spec))
+            effects += other_channels(self.spec, spec)
         effects.append(out.NeighborUp(spec))
         effects += partner.check()
         if partner.connected:

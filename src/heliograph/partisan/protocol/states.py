@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the state that an acceptor sends in its handshake tells of it, whichever manager it has."""
+"""What others tell of themselves, held against what this node is: its manager, run and channels."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heliograph.partisan.protocol.effects import Mismatched
 from heliograph.partisan.protocol.identity import read_actor, read_epoch
 from heliograph.partisan.wire import Atom, TermMap
 
 if TYPE_CHECKING:
-    from heliograph.partisan.wire import Term
+    from heliograph.partisan.wire import ChannelSpec, NodeSpec, Term
 
-__all__ = ["manager_of", "run_of"]
+__all__ = ["manager_of", "other_channels", "run_of"]
 
 _LONGEST = 64  # characters of a word that a peer has chosen
+_LONGEST_LIST = 255
 
 
 def manager_of(state: Term) -> str:
@@ -38,3 +40,26 @@ def run_of(state: Term) -> int | None:
             return read_actor(actor)
         case _:
             return None
+
+
+def other_channels(own: NodeSpec, theirs: NodeSpec) -> list[Mismatched]:
+    """Tell of channels that a peer has otherwise than this node, or that one of both lacks.
+
+    They talk all the same: who dials opens as many connections as the other wants, and what goes by
+    a channel that the other lacks goes by the default one.
+    """
+    names = sorted({each.name for each in (*own.channels, *theirs.channels)})
+    here = [_channel(own.channel(name), name) for name in names]
+    there = [_channel(theirs.channel(name), name) for name in names]
+    differing = [pair for pair in zip(here, there, strict=True) if pair[0] != pair[1]]
+    if not differing:
+        return []
+    mine, others = (", ".join(texts)[:_LONGEST_LIST] for texts in zip(*differing, strict=True))
+    return [Mismatched(theirs.name, "channels", mine, others)]
+
+
+def _channel(channel: ChannelSpec | None, name: Atom) -> str:
+    if channel is None:
+        return f"no {name}"
+    count = 1 if channel.parallelism is None else channel.parallelism
+    return f"{name}:{count}{' monotonic' if channel.monotonic else ''}"
