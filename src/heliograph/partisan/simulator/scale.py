@@ -465,7 +465,8 @@ class Cluster:
             if isinstance(effect, Push):
                 self._tree_sent[type(effect.message)] += len(effect.to)
                 self._post(node.name, effect.to, effect.message)
-            elif isinstance(effect, Wake):
+            else:
+                assert isinstance(effect, Wake)  # nothing is dropped: nobody here is hostile
                 self._schedule(-(-effect.at // MILLISECOND), (node, None, None))
 
     def _overlay(self, node: Node, effects: list[Effect]) -> None:
