@@ -43,6 +43,11 @@ def test_a_file_may_be_changed_on_reading(tmp_path: Path) -> None:
         ('kind = "graph"\nnodes = 1', "nodes: is a number from 2 to 99999, not 1"),
         ('kind = "graph"\nnodes = true', "nodes: is a number from 2 to 99999, not True"),
         ('kind = "graph"\nseed = -1', "seed: is a number from 0 to 9223372036854775807, not -1"),
+        (
+            f'kind = "graph"\nseed = {2**63}',
+            "seed: is a number from 0 to 9223372036854775807, not 9223372036854775808",
+        ),
+        ('kind = "graph"\n[overlay]\ncontacts = 1001', "overlay.contacts: is a number from 0 to"),
         ('kind = "graph"\nname = 3', "name: is a text, not 3"),
         ('kind = "graph"\nlevels = 3', "levels: is a list of numbers, not 3"),
         ('kind = "graph"\nlevels = [10, 100]', "levels: is a number from 0 to 99, not 100"),
