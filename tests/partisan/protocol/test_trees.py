@@ -35,6 +35,7 @@ from heliograph.partisan.wire.messages import (
     Forward,
     Graft,
     IHave,
+    Padded,
     Prune,
     RawRelay,
     Relay,
@@ -190,6 +191,9 @@ class TestRelays:
         assert part.trees.relayed(N2, relay, {N3}, 0) == [Write(3, replace(relay, ttl=0))]
         part.ours = set()
         relay = Relay(N3, Forward(SINK, 2).term(), 3)
+        assert part.trees.relayed(N2, relay, {N3}, 0) == [Write(3, Forward(SINK, 2))]
+        padded = Forward(SINK, Padded(b"8 bytes.", 2).term()).term()
+        relay = Relay(N3, padded, 3)
         assert part.trees.relayed(N2, relay, {N3}, 0) == [Write(3, Forward(SINK, 2))]
         part.routes.clear()
         relay = Relay(N3, Forward(SINK, 3).term(), 3)

@@ -4,8 +4,9 @@
 Who is to send such a message wraps it, `{relay_message, Node, Message, TTL}`, and gives it to its
 eager neighbors. Each passes it on until one is connected to the receiver. The original passes every
 copy on to all eager neighbors, so that one message becomes dozens; here a node passes a message on
-once. Nothing tells two equal messages apart, so those sent from here carry a number in a padding,
-which every receiver throws away.
+once. Nothing tells two equal messages apart, so those sent from here carry a number in a padding.
+Whoever of our kind hands a message to its receiver takes it away. An Erlang node that does so
+leaves it on, and only the original's pluggable manager takes it off when it comes.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ class Trees:
             found = self._route(step.to, UNDEFINED)
             # Several may send it. A node of our kind tells so by the wrapper.
             wrapped = self._is_ours(step.to)
-            last = kind(step.to, step.message, 0) if wrapped else parse(step.message)
+            last = kind(step.to, step.message, 0) if wrapped else _bare(step.message)
             return [Write(found[0], last)] if found else []
         relay = kind(step.relay.node, step.relay.message, step.relay.ttl)
         found = tuple([each[0] for peer in step.to if (each := self._route(peer, UNDEFINED))])
@@ -261,6 +261,15 @@ _KEPT_SIZE: Final = 1024 * 1024
 _REMEMBERED: Final = 4_096
 _BROADCAST: Final = ("failed", "dropped")
 _RELAY: Final = ("expired", "malformed")
+
+
+def _bare(message: Term) -> Message:
+    """Return a message without its padding: not every manager of the original takes that away."""
+    match parse(message):
+        case Forward(to, ("$partisan_padded", _, content)):
+            return Forward(to, content)
+        case other:
+            return other
 
 
 def _never(connection: int) -> bool:  # noqa: ARG001 - whichever it is
