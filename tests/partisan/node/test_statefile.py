@@ -36,9 +36,11 @@ def test_a_node_outlives_a_disk_that_takes_nothing(
                 folder.mkdir()
                 await until(partial(is_saved, b, file))
                 (address,) = b.listen_addrs
-            async with make("a", listen=a.listen_addrs[0]) as a:
-                async with make("b", state=file, listen=address) as b:
-                    await all_up([a, b])
+            async with (
+                make("a", listen=a.listen_addrs[0]) as a,
+                make("b", state=file, listen=address) as b,
+            ):
+                await all_up([a, b])
         for each in captured:
             assert each.metadata["node"] == "b@127.0.0.1"
             assert isinstance(each.metadata["failure"], FileNotFoundError)
