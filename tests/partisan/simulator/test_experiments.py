@@ -98,6 +98,18 @@ def test_broken_overlays_heal_within_some_cycles() -> None:
     assert len(scattered[4].split()) == 2
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_with_a_contact_that_lives_even_scattered_nodes_come_together(seed: int) -> None:
+    scenario = {"levels": [95], "cycles": 6, "nodes": 300, "seed": seed}
+    alone = rows(simulate("healing", **scenario))[0]
+    (helped,) = rows(simulate("healing", **scenario, overlay={"contacts": 1}))
+
+    assert helped["cycles"] is not None
+    assert helped["reliability_by_cycle"].endswith(" 1.0")
+    # Who is cut off does not come back without one.
+    assert not alone["cut_off"] or alone["cycles"] is None
+
+
 def test_the_graph_is_measured() -> None:
     figures = dict(simulate("graph").rows)
 
