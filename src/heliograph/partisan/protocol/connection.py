@@ -129,6 +129,7 @@ class Connection:
         self.early: list[Message] = []
         self.reason: str = ""
         self.touched: int = 0
+        self.began: int = 0
         self.due: int = 0
         self._own = own
         self._config = config
@@ -144,7 +145,8 @@ class Connection:
 
     def opened(self, now: int) -> list[Effect]:
         """The dial has succeeded, or we were dialled."""
-        self.touched = self.began = now
+        self.touched = now
+        self.began = now
         deadline = SetTimer(self._timer("handshake"), now + self._config.handshake_timeout)
         if self.dialled:
             self.phase = Phase.GREETING

@@ -151,7 +151,7 @@ class OverlayCore(NodeCore):
         self.overlay: Overlay = make(
             Footing(spec, random, self.identity.actor, epoch, system_offset, self._distance)
         )
-        self.tag = getattr(self.overlay, "tag", UNDEFINED)
+        self.tag: Atom = getattr(self.overlay, "tag", UNDEFINED)
         self._kind = manager_of(self.overlay.state())
         self.trees.raw = self._kind == "hyparview"
         self._joins: dict[Atom, tuple[NodeSpec, bool]] = {}

@@ -12,7 +12,7 @@ from heliograph.partisan.wire.messages import UNDEFINED
 if TYPE_CHECKING:
     from heliograph.partisan.protocol.config import ProtocolConfig
     from heliograph.partisan.protocol.effects import Effect
-    from heliograph.partisan.wire import Atom, Message, NodeSpec
+    from heliograph.partisan.wire import Atom, ListenAddr, Message, NodeSpec
 
 __all__ = ["ADDRESSES", "Partner"]
 
@@ -37,7 +37,7 @@ class Partner(Peer):
 
     def __init__(self, spec: NodeSpec, config: ProtocolConfig) -> None:
         super().__init__(spec, config)
-        self.addresses = spec.listen_addrs[:ADDRESSES]
+        self.addresses: tuple[ListenAddr, ...] = spec.listen_addrs[:ADDRESSES]
         self.neighbor: bool = False
         self.outbox: deque[Message] = deque(maxlen=_OUTBOX)
         self.parting: str = ""
