@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver", "PlaintextWarning"]
 
+_UNNAMED: Final = 64
+"""Messages of the protocol kept of a peer that has not said who it is; our choice."""
 _ACCEPTING: Final = 3
 """Turns of the loop until a connection that the listener had accepted already is there."""
 _FAILURES: Final = 1_024
@@ -146,6 +148,7 @@ class Driver:
         self._live: set[int] = set()
         self._greeting: dict[int, int] = {}
         self._closing: dict[int, Timer] = {}
+        self._unnamed: dict[int, list[Message]] = {}
         self.failures: dict[str, object] = {}
         self._empty: Any = None
         self._stopping = False
@@ -559,6 +562,7 @@ class Driver:
         number = link.number
         if self.links.pop(number, None) is None:
             return
+        self._unnamed.pop(number, None)
         timer = self._closing.pop(number, None)
         if timer is not None:
             timer.cancel()
@@ -634,6 +638,13 @@ class Driver:
 
     def control(self, link: Link, messages: tuple[Message, ...]) -> None:
         """Hand messages to the protocol."""
+        if link.peer is None and self._entrance.strict:
+            # Nobody is believed before it is known who it is, and that it is let in.
+            waiting = self._unnamed.setdefault(link.number, [])
+            waiting += messages[: _UNNAMED - len(waiting)]
+            if not any(type(message) is ClientHello for message in waiting):
+                return
+            messages = tuple(self._unnamed.pop(link.number))
         if link.peer is None:
             for message in messages:
                 if type(message) is ClientHello and not self._entrance.may_be(link, message.node):

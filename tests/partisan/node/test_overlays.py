@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from heliograph.partisan import (
+    Admission,
     Atom,
     Channel,
     ClientServer,
@@ -32,6 +33,7 @@ from heliograph.partisan import (
     UnknownHandlerError,
     UnknownNodeError,
 )
+from heliograph.partisan.protocol import MembershipState
 from heliograph.partisan.protocol.overlay.scamp import ScampConfig
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig
@@ -40,6 +42,7 @@ from heliograph.partisan.wire import ListenAddr, Message, NodeSpec, encode
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Broadcast,
+    ClientHello,
     Disconnect,
     Disconnection,
     ForwardJoin,
@@ -489,5 +492,26 @@ class TestHostility:
                     await stream.send(framed(encode((Atom("ping"), Atom("liar@h"), 1, 1))))
                     await until(a.connections)
                     assert neighbors(a) == set()
+
+        run(main)
+
+    def test_who_is_not_on_the_list_changes_no_membership(self, run: Run) -> None:
+        async def main() -> None:
+            let_in = Admission(peers=frozenset({"b@127.0.0.1"}))
+            async with make("a", admission=let_in) as a, make("b") as b:
+                known = a._core.state()
+                intruder = NodeSpec(Atom("x@h"), (ListenAddr("127.0.0.1", 9),), ())
+                added = a._core.members.add(intruder, bytes(20))
+                gossip = Gossip(intruder, MembershipState(bytes(20), added).term())
+                host, _, port = a.listen_addrs[0].rpartition(":")
+                for last in ((), (ClientHello(Atom("x@h"), UNDEFINED),)):
+                    async with await anyio.connect_tcp(host, int(port)) as stream:
+                        for message in (gossip, *last):
+                            await stream.send(framed(encode(message.term())))
+                        await until(a.connections)
+                        if last:
+                            await until(lambda: not a.connections())
+                assert a._core.state() == known
+                await b.sync_join(a.name, a.listen_addrs[0])
 
         run(main)
