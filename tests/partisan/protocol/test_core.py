@@ -149,6 +149,17 @@ class TestAcknowledgedSending:
 
         assert of(Transmit, node.fire("retransmit", after=SECOND)) == []
 
+    def test_what_waits_for_a_peer_that_is_gone_keeps_nothing_else_waiting(self) -> None:
+        node = connected(run=None)
+        node.do(inputs.Send(N2, SINK, 1, ack=True))
+        node.core.delivery.outgoing(Atom("gone@127.0.0.1"), UNDEFINED, 0).offer((SINK, 2), 7, 0)
+
+        effects = node.fire("retransmit", after=SECOND)
+
+        (transmit,) = of(Transmit, effects)
+        assert transmit.peer == N2
+        assert of(SetTimer, effects) == [SetTimer(TimerKey("retransmit"), node.now + SECOND)]
+
     def test_if_one_of_several_connections_is_lost_the_others_carry_it(self) -> None:
         node = connected()
         first, second = node.core.route(N2, DATA)

@@ -191,8 +191,9 @@ class Mesh:
         They wait for a channel that the peer has and that is not open yet, since what overtook
         them on the default channel would arrive out of order.
         """
-        connections = self.routes.get((peer, channel))
-        if connections is None and not self.peers[peer].parallelism(channel):
+        known, connections = self.peers.get(peer), self.routes.get((peer, channel))
+        # There may be messages for a node that is no peer any more, and will be one again.
+        if connections is None and known is not None and not known.parallelism(channel):
             connections = self.routes.get((peer, UNDEFINED))
         return connections or ()
 
