@@ -55,6 +55,9 @@ class Courier:
         number = 0
         while not self._stop.is_set():
             await asyncio.sleep(1 / RATE)
+            # Nothing is promised to a node that is being joined and may never be a member.
+            if all(member.name != to for member in self._node.members()):
+                continue
             data = json.dumps([self._node.name, self._run, number]).encode()
             with suppress(NotConnectedError, UnknownNodeError):
                 if self._node.try_send(to, INBOX, data, ack=True):
