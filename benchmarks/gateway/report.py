@@ -170,8 +170,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
     missed = ", ".join(f"{count} ({kind})" for kind, count in sorted(values.missed.items()))
     yield (
         f"- Of {values.due} readings {values.read} gave values. Missed, by what explains it: "
-        f"{missed or 'none'}. Unexplained are above all those that came late because other "
-        "programs had the processors."
+        f"{missed or 'none'}. Unexplained are those that came late for another reason, such "
+        "as other programs that had the processors."
     )
     emitted = outcome.emitted
     yield (
