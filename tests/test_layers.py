@@ -26,7 +26,7 @@ ALLOWED = {
     "modboss": {"pymodbus", "pytest"},
     # The exporters, which speak HTTP by requests and gRPC by grpcio, bring those and protobuf.
     "otel": {"google", "grpc", "opentelemetry", "requests", "urllib3"},
-    "partisan": {"anyio"},
+    "partisan": {"anyio", "dns"},
     "testing": {"pytest"},
 }
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "catalog",
     "cli",
     "cluster",
+    "dns",
     "gateway",
     "modbus",
     "otel",
