@@ -28,8 +28,7 @@ _CREDIT: Final = 8
 _TRIAL: Final = 3
 """Times a trial may poll in vain."""
 _FIRST_REST: Final = 8
-"""Reads in quick succession before the first trial; doubled with each trial that does not pay, and
-more than that when the processor was taken away meanwhile."""
+"""Reads in quick succession before the first trial; doubled with each trial that does not pay."""
 _LONGEST_REST: Final = 4096
 _PAID: Final = 16
 """How many times as many reads as it has rested for a trial must find, before the rest is short
@@ -116,29 +115,28 @@ class BusyPoll:
 
     def _poll(self) -> None:
         now = self._now()
-        if 2 * (now - self._polled) > self._longest and self._lost(now):
+        if now - self._polled > self._longest and self._lost(now):
             self._credit = 0
-            self._end(now, 4)
+            self._end(now)
             return
         self._polled = now
         if self._fresh:
             # Counted from here: what was read has been dealt with.
             self._fresh = False
             self._until = now + self._longest
+            self._began, self._used_before = now, self._used()
         if now < self._until:
             self._call_soon(self._poll)
         else:
             self._credit -= 1
-            self._end(now, 2)
+            self._end(now)
 
     def _lost(self, now: int) -> bool:
-        """Whether the processor was taken away since the polling began, or this was asked last."""
-        used = self._used()
-        lost = now - self._began - (used - self._used_before)
-        self._began, self._used_before = now, used
-        return 2 * lost > self._longest
+        """Whether the processor was taken away since something was read."""
+        used = self._used() - self._used_before
+        return now - self._began - used > self._longest
 
-    def _end(self, now: int, longer: int) -> None:
+    def _end(self, now: int) -> None:
         self._polling = False
         self._last = now
         if self._found >= _PAID * self._rest:
@@ -146,4 +144,4 @@ class BusyPoll:
             self._rest = _FIRST_REST
         if not self._credit:
             self._found = 0
-            self._wait = self._rest = min(longer * self._rest, _LONGEST_REST)
+            self._wait = self._rest = min(2 * self._rest, _LONGEST_REST)
