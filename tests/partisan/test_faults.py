@@ -27,6 +27,7 @@ SCRIPT = Path(__file__).parents[1] / "data" / "partisan" / "faults.toml"
 NAMES = ("n1", "n2", "n3")
 DATA = "data"
 ROUNDS = 90
+# The plan's own pace, in simulated seconds and in real ones: faults begin and end by the clock.
 PAUSE = 0.05
 # So that a connection that lost its handshake is given up in the time of a test.
 CONFIG: ProtocolConfig = replace(QUICK, handshake_timeout=500 * MILLISECOND)
