@@ -36,19 +36,10 @@ def playing(*options: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-# Each comes and goes, so that all are looked for at once, and remembered.
-STORY = """(window.seen ??= new Set(),
-    document.querySelector("#graph .member.dead .said")?.textContent === "killed"
-        && seen.add("dead"),
-    document.querySelectorAll("#graph .link.down").length === 2 && seen.add("cut off"),
-    document.querySelector(".tile.lonely") && seen.add("polled by nobody"),
-    document.querySelector("#waterfall .span.failed ~ .span.again") && seen.add("second attempt"),
-    document.body.className === "ended") && [...seen].sort()"""
-
-
 def test_what_the_demo_does_is_seen_on_the_page(chromium: Browser) -> None:
-    # On a busy machine, too, the gateway is to be dead for longer than a page takes to draw it.
-    with playing("--seconds", "14", "--json", "--web", "127.0.0.1:0") as demo:
+    # A browser on a busy machine draws so seldom that it may miss what comes and goes: who is dead,
+    # cut off or polled by nobody is looked for where the scene stands still, in test_web_page.py.
+    with playing("--seconds", "10", "--json", "--web", "127.0.0.1:0") as demo:
         assert demo.stderr is not None
         told = re.fullmatch(r"A page is at (http://127\.0\.0\.1:\d+/)\n", demo.stderr.readline())
         assert told is not None
@@ -58,7 +49,6 @@ def test_what_the_demo_does_is_seen_on_the_page(chromium: Browser) -> None:
             page.wait("document.querySelectorAll('#graph .link.up').length === 3")
             assert page.errors == []
 
-            assert page.wait(STORY) == ["cut off", "dead", "polled by nobody", "second attempt"]
             output, _ = demo.communicate()
             document = json.loads(output)
             assert document["kept"], output
@@ -68,6 +58,8 @@ def test_what_the_demo_does_is_seen_on_the_page(chromium: Browser) -> None:
             assert "Gateway g2@127.0.0.1 is killed" in said
             assert "It has its devices again" in said
             assert page.text("#stream") == "ended; this is how it was"
+            page.choose("#trace-kind", "retries")
+            page.wait("document.querySelector('#waterfall .span.failed ~ .span.again')")
             events = document["events"]["gateway"]["gateway.device.taken"]
             page.write("#catalog-search", "gateway.device.taken")
             page.do("document.querySelector('#entry-list button').click()")
