@@ -255,7 +255,9 @@ def _load_catalogs(top: Entry, folder: Path, faults: Faults) -> Catalog:
     try:
         return load(*given)
     except CatalogError as failure:
-        faults.extend(failure.faults)
+        for fault in failure.faults:
+            # That no catalog has such a name lies in no file but this one.
+            faults.add(fault.message, fault.where or top.where_of("catalogs"), fault.mend)
     return Catalog(())
 
 

@@ -37,8 +37,8 @@ _TOLD: Final = (
     "gateway.device.recovered",
     "partisan.membership.peer.up",
     "partisan.membership.peer.down",
-    "modboss.link.unreachable",
     "heliograph.otel.dropped",
+    "heliograph.jsonlines.dropped",
     "telemetry.handler.failure",
 )
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,9 +59,26 @@ class Tls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.check_hostname = False
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(self.authority)
-        context.load_cert_chain(self.certificate, self.key, self.password)
+        key = self.certificate if self.key is None else self.key
+        # What the library raises names no file.
+        with _named("certificates", self.authority):
+            context.load_verify_locations(self.authority)
+        with _named("a certificate with its key", self.certificate, key):
+            context.load_cert_chain(self.certificate, key, self.password)
         return context
+
+
+@contextmanager
+def _named(what: str, *files: Path | str) -> Iterator[None]:
+    """Let what is wrong with files say which they are."""
+    for file in files:
+        Path(file).open("rb").close()
+    try:
+        yield
+    except ssl.SSLError as error:
+        names = " and ".join(dict.fromkeys(map(str, files)))
+        text = f"{names}: not {what} in PEM: {error.reason or error.strerror}"
+        raise ssl.SSLError(error.errno, text) from error
 
 
 def certified_names(certificate: Any) -> frozenset[str]:

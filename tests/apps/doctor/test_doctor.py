@@ -197,6 +197,26 @@ class TestCluster:
         assert found.status == "failed"
         assert found.mend == "give both sides certificates of the same authority"
 
+    def test_certificates_that_are_not_there(self, look: Look, tmp_path: Path) -> None:
+        ca = trustme.CA()
+        issued = ca.issue_cert("g1@127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "g1.pem")
+        tls = {"certificate": "g1.pem", "authority": "authority.pem"}
+
+        missing = look(cluster=self.cluster(closed_port(), tls=tls))
+        (tmp_path / "authority.pem").write_text("junk")
+        wrong = look(cluster=self.cluster(closed_port(), tls=tls))
+        ca.cert_pem.write_to_path(tmp_path / "authority.pem")
+        right = look(cluster=self.cluster(closed_port(), tls=tls))
+
+        assert missing["certificate"].status == wrong["certificate"].status == "failed"
+        assert missing["certificate"].subject == str(tmp_path / "authority.pem")
+        assert missing["certificate"].text == "No such file or directory"
+        assert "authority.pem: not certificates in PEM" in wrong["certificate"].text
+        assert right["certificate"].status == "ok"
+        # What the gateway itself lacks is no fault of the other one.
+        assert all("start it" in each["peer"].mend for each in (missing, wrong, right))
+
     def test_a_folder_for_the_state(self, look: Look, tmp_path: Path) -> None:
         assert look(cluster=self.cluster(1, state="state"))["state"].status == "ok"
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import signal
 import socket
@@ -152,6 +153,9 @@ def test_a_device_that_is_not_there(fleet: Fleet) -> None:
     fleet.wait(lambda: bool(told(process, "gateway.device.failing", device="ghost")), "told")
 
     go_on(fleet)
+    # It is asked again and again, which is told once.
+    address = document["devices"]["ghost"]["address"]
+    [_] = [line for line in process.lines if address in json.dumps(line)]
     assert "no connection" in get(fleet.health[ME], "/readyz")[1]["devices"]["ghost"]["failure"]
 
 
@@ -169,6 +173,33 @@ def test_a_file_that_is_wrong_when_it_is_read_again(fleet: Fleet) -> None:
     process.popen.send_signal(signal.SIGHUP)
     fleet.wait(lambda: bool(process.events("gateway.reloaded")), "reloaded")
     assert troubles(fleet) == {}
+
+
+def test_handlers_that_cannot_be_attached_are_those_there_were(fleet: Fleet) -> None:
+    document = alone(fleet)
+    notes = fleet.folder / "notes.jsonl"
+    handler = {
+        "id": "notes",
+        "events": "gateway.reload.refused",
+        "handler": "heliograph.handlers:json_line",
+        "config": {"path": str(notes)},
+    }
+    document["handlers"] = [handler]
+    process = fleet.begin(ME, document)
+    fleet.wait(lambda: len(process.events("gateway.device.taken")) == 2, "taken")
+
+    # The command itself has this id, which only who attaches can know.
+    document["handlers"] = [{**handler, "id": "heliograph gateway"}]
+    document["devices"].pop("chiller")
+    fleet.file(ME, document)
+    process.popen.send_signal(signal.SIGHUP)
+    fleet.wait(lambda: bool(process.events("gateway.reload.refused")), "refused")
+
+    go_on(fleet)
+    assert "is already attached" in troubles(fleet)["file"]
+    assert process.end() == 0
+    [note] = notes.read_text().splitlines()
+    assert json.loads(note)["event"] == "gateway.reload.refused"
 
 
 def test_a_clock_that_jumps(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

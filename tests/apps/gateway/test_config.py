@@ -189,7 +189,19 @@ devices:
             DEVICE.format("dead_bands: {x: 9}"),
             "Boiler has no 'x' to be read here",
         ),
-        ("devices: {}\nhealth: '127.0.0.1:70000'", "70000 is no port in health; ports go up"),
+        ("devices: {}\nhealth: '127.0.0.1:70000'", "70000 is no port in health; ports go from 0"),
+        (
+            "devices: {}\ncluster: {name: g1@a, listen: 'a:1', seeds: {g2@a: 'a:70000'}}",
+            "gateway.yaml:2:46: 70000 is no port in cluster.seeds.g2@a; ports go from 1 to 65535",
+        ),
+        (
+            "devices: {}\ncluster: {name: g1@a, listen: 'a:1', advertise: ['a:0']}",
+            "0 is no port in cluster.advertise[0]; ports go from 1 to 65535",
+        ),
+        (
+            "devices: {}\ncatalogs: [nope]\nhandlers: [{id: a, events: a.*, handler: 'os:abort'}]",
+            "gateway.yaml:2:1: no catalog 'nope' is installed",
+        ),
         ("devices: {}\nprometheus: true", "metrics, and nowhere to answer with them"),
         ("devices: {}\nhealth: 8080", "expected an address to listen at, found the number 8080"),
         ("devices: {}\ncluster: {name: g1, listen: 'a:1'}", "'g1' is not a name of a node"),
@@ -223,6 +235,17 @@ def test_a_fault_is_told_with_its_place(folder: Path, text: str, expected: str) 
 
     assert fault.startswith("gateway.yaml:")
     assert expected in fault
+
+
+@pytest.mark.parametrize("text", ["raise RuntimeError('no licence')", "def (:", "1 / 0"])
+def test_a_module_that_fails_is_a_fault_too(folder: Path, text: str) -> None:
+    module = f"failing_of_gateway_{len(text)}"
+    (folder / f"{module}.py").write_text(text)
+
+    [fault] = faults(f"devices: {{a: {{address: tcp://h, schema: '{module}:Pump'}}}}")
+
+    assert fault.startswith(f"gateway.yaml:1:33: importing '{module}' fails: ")
+    assert fault.endswith("; mend that module in devices.a.schema")
 
 
 def test_faults_of_a_file_of_handlers_are_told_where_they_are(folder: Path) -> None:

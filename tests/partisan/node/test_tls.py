@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 import warnings
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -225,3 +226,30 @@ def test_early_messages_of_a_listed_peer_are_kept_until_it_says_who_it_is(run: R
                     assert await inbox.receive() == b"early"
 
     run(main)
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    mine, other = ca.issue_cert("a@127.0.0.1"), ca.issue_cert("b@127.0.0.1")
+    chain, key, alien, trusted, junk = (
+        tmp_path / name for name in ("chain", "key", "alien", "trusted", "junk")
+    )
+    mine.cert_chain_pems[0].write_to_path(chain)
+    mine.private_key_pem.write_to_path(key)
+    other.private_key_pem.write_to_path(alien)
+    ca.cert_pem.write_to_path(trusted)
+    junk.write_text("junk")
+    Tls(chain, trusted, key).server_context()
+
+    for tls in (Tls(tmp_path / "no", trusted), Tls(chain, trusted, tmp_path / "no")):
+        with pytest.raises(FileNotFoundError) as missing:
+            tls.client_context()
+        assert missing.value.filename == str(tmp_path / "no")
+    for tls, expected in (
+        (Tls(chain, junk, key), f"{junk}: not certificates in PEM: "),
+        (Tls(chain, trusted, alien), f"{chain} and {alien}: not a certificate with its key"),
+        (Tls(chain, trusted), f"{chain}: not a certificate with its key in PEM: "),
+    ):
+        with pytest.raises(ssl.SSLError) as wrong:
+            tls.client_context()
+        assert str(wrong.value).startswith(expected)

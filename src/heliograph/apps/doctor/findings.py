@@ -17,8 +17,8 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        topic: What it belongs to: `python`, `package`, `extra`, `file`, `collector`, `device`,
-            `peer`, `port` or `state`.
+        topic: What it belongs to: `python`, `package`, `extra`, `file`, `state`, `collector`,
+            `certificate`, `device`, `peer` or `port`.
         subject: What it is.
         status: How it is.
         text: What was found, in a line.

@@ -16,9 +16,9 @@ from heliograph.modboss import AsyncDevice, Link, ModbossError
 from heliograph.partisan import Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from heliograph.apps.gateway import Cluster, DeviceConfig, GatewayConfig
+    from heliograph.apps.gateway import DeviceConfig, GatewayConfig
 
 __all__ = ["reach"]
 
@@ -36,16 +36,32 @@ async def reach(config: GatewayConfig, patience: float) -> list[Finding]:
         async with turns.setdefault(str(each.transport), asyncio.Lock()), places:
             return await _device(each, patience)
 
-    async def peer(cluster: Cluster, name: str, address: str) -> Finding:
+    async def peer(name: str, address: str, context: ssl.SSLContext | None) -> Finding:
         async with places:
-            return await _peer(cluster, name, address, patience)
+            return await _peer(name, address, context, patience)
 
     asked = [device(each) for each in config.devices.values()]
-    cluster = config.cluster
+    cluster, ours = config.cluster, list[Finding]()
     if cluster is not None:
+        context = None
+        if cluster.tls is not None:
+            finding, context = _certificates(cluster.tls)
+            ours.append(finding)
         seeds = cluster.seeds.items()
-        asked += [peer(cluster, name, at) for name, at in seeds if name != cluster.name]
-    return [*await asyncio.gather(*asked), *_ports(config)]
+        asked += [peer(name, at, context) for name, at in seeds if name != cluster.name]
+    return [*ours, *await asyncio.gather(*asked), *_ports(config)]
+
+
+def _certificates(paths: Mapping[str, str]) -> tuple[Finding, ssl.SSLContext | None]:
+    """Whether the gateway's own certificates can be used; with what dials, if they can."""
+    subject = paths["certificate"]
+    try:
+        context = Tls(subject, paths["authority"], paths.get("key")).client_context()
+    except OSError as error:
+        place = subject if error.filename is None else str(error.filename)
+        mend = "correct the section cluster.tls, or the file"
+        return Finding("certificate", place, "failed", one_line(error), mend), None
+    return Finding("certificate", subject, "ok", "can be used"), context
 
 
 async def _device(config: DeviceConfig, patience: float) -> Finding:
@@ -74,14 +90,13 @@ async def _device(config: DeviceConfig, patience: float) -> Finding:
     return Finding("device", subject, "ok", f"tells {readable[0]}, in {took:.0f} ms")
 
 
-async def _peer(cluster: Cluster, name: str, address: str, patience: float) -> Finding:
+async def _peer(
+    name: str, address: str, context: ssl.SSLContext | None, patience: float
+) -> Finding:
     host, port = _address(address)
     subject = f"{name} at {address}"
-    context = None
     began = time.monotonic()
     try:
-        if cluster.tls is not None:
-            context = _tls(cluster).client_context()
         async with asyncio.timeout(patience):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except TimeoutError:
@@ -96,11 +111,6 @@ async def _peer(cluster: Cluster, name: str, address: str, patience: float) -> F
     writer.close()
     took = 1000 * (time.monotonic() - began)
     return Finding("peer", subject, "ok", f"listens, in {took:.0f} ms")
-
-
-def _tls(cluster: Cluster) -> Tls:
-    assert cluster.tls is not None
-    return Tls(cluster.tls["certificate"], cluster.tls["authority"], cluster.tls.get("key"))
 
 
 def _ports(config: GatewayConfig) -> Iterable[Finding]:

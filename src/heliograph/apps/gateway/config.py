@@ -17,7 +17,7 @@ from heliograph import Telemetry
 from heliograph.apps.gateway.scraping import installed
 from heliograph.apps.gateway.shapes import GATEWAY
 from heliograph.catalog.config import HANDLERS, plan_handlers
-from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean
+from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean, shorten
 from heliograph.catalog.shapes import check_file
 from heliograph.modboss import ModbossError, Schema, SchemaError, transport_from_url
 
@@ -287,12 +287,21 @@ class _Reading:
         if not colon or self._file(place).exists():
             return Schema.from_file(self._file(place))
         self._importable()
-        found: Any = importlib.import_module(module)
+        found: Any = self._imported(module)
         for part in name.split("."):
             found = getattr(found, part)
         if not (isinstance(found, type) and issubclass(found, Schema)):
             raise TypeError(f"{place} is no schema; derive it from heliograph.modboss.Schema")
         return found
+
+    def _imported(self, module: str) -> Any:
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # a module of the user's may raise anything
+            reason = f"{type(error).__name__}: {shorten(str(error), 200)}"
+            raise ImportError(f"importing {module!r} fails: {reason}; mend that module") from error
 
     def _importable(self) -> None:
         """Let modules that lie beside the file be found."""
@@ -340,11 +349,15 @@ class _Reading:
         return Cluster(
             name=entry.get("name", ""),
             listen=self._address(entry.cells.get("listen")) or "127.0.0.1:0",
-            advertise=tuple(cell.value for cell in entry.items("advertise")),
+            advertise=tuple(
+                address
+                for cell in entry.items("advertise")
+                if (address := self._address(cell, lowest=1)) is not None
+            ),
             seeds={
-                name: cell.value
+                name: address
                 for name, cell in entry.entry("seeds").cells.items()
-                if cell.value is not None
+                if (address := self._address(cell, lowest=1)) is not None
             },
             tls=tls,
             bind_names=bind,
@@ -363,20 +376,22 @@ class _Reading:
             self._faults.add("the exporter is missing", top.where_of("prometheus"), mend)
         return wanted
 
-    def _address(self, cell: Cell | None) -> str | None:
-        if cell is None:
+    def _address(self, cell: Cell | None, lowest: int = 0) -> str | None:
+        if cell is None or cell.value is None:
             return None
         text: str = cell.value
         port = text.rpartition(":")[2]
-        if int(port) > 0xFFFF:
-            self._faults.add(f"{port} is no port", cell.where, "ports go up to 65535")
+        if not lowest <= int(port) <= _PORTS:
+            mend = f"ports go from {lowest} to {_PORTS}"
+            self._faults.add(f"{port} is no port", cell.where, mend)
         return text
 
+
+_PORTS: Final = 0xFFFF
 
 # Attributes that a device's values have anyway, or that their export may add.
 _OURS: Final = ("gateway.", "otel.")
 
-# A module of the user's may raise anything else as well, and then its traceback says most.
 _UNREADABLE = (ModbossError, ValueError, TypeError, ImportError, AttributeError, OSError)
 
 

@@ -129,7 +129,7 @@ class Gateway:
         config = self.config
         if is_exported(config):
             self._bridge = export(config)
-        self._attach()
+        self._attach(config)
         if config.health is not None:
             scrape = None
             if config.prometheus:
@@ -308,6 +308,7 @@ class Gateway:
         try:
             # Files are read in the loop: they are small, and nothing else may change meanwhile.
             found = load(self.config.path)
+            self._attach(found)
         except ConfigError as error:
             self._faults = [str(each) for each in error.faults]
             events.RELOAD_REFUSED.execute({}, {"gateway": self.name, "faults": self._faults})
@@ -329,15 +330,20 @@ class Gateway:
             await self._give_up(name, "reload")
         self._alarms.keep(found.devices)
         events.RELOADED.execute({"devices_configured": len(found.devices)}, {"gateway": self.name})
-        if self._handlers is not None:
-            self._handlers.close()
-        self._attach()
         if self._peers is not None:
             self._peers.announce()
 
-    def _attach(self) -> None:
-        handlers = self.config.handlers
-        self._handlers = None if handlers is None else handlers.attach()
+    def _attach(self, config: GatewayConfig) -> None:
+        """Attach the handlers of a file in place of those there were, or keep these."""
+        before, self._handlers = self._handlers, None
+        if before is not None:
+            before.close()  # the same ids may come again
+        try:
+            self._handlers = _attached(config)
+        except ConfigError:
+            if before is not None:
+                self._handlers = _attached(self.config)
+            raise
 
     # -- Health -----------------------------------------------------------------------------------
 
@@ -385,3 +391,7 @@ class Gateway:
             }
             for signal, each in self._bridge.health().signals.items()
         }
+
+
+def _attached(config: GatewayConfig) -> Attachment | None:
+    return None if config.handlers is None else config.handlers.attach()
