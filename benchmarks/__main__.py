@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import benchmarks
 from benchmarks.harness import Effort, conditions, machine, table
+from benchmarks.others import Others
 from benchmarks.page import markdown
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def load(name: str) -> Part:
 
 def measured(name: str, effort: Effort) -> tuple[dict[str, Any], list[Row]]:
     """Measure a part; one that fails is told of, and the others are measured all the same."""
-    began = time.monotonic()
+    began, others = time.monotonic(), Others()
     found: dict[str, Any] = {"title": name, "facts": {}}
     rows: list[Row] = []
     try:
@@ -65,6 +66,7 @@ def measured(name: str, effort: Effort) -> tuple[dict[str, Any], list[Row]]:
         traceback.print_exc()
         found["failure"] = f"{type(error).__name__}: {error}".splitlines()[0]
     found |= {"rounds": effort.rounds, "seconds": time.monotonic() - began}
+    found["others"] = others.share()
     found["rows"] = [row.to_json() for row in rows]
     return found, rows
 

@@ -161,13 +161,12 @@ def machine(*distributions: str) -> dict[str, str]:
 
 
 def conditions() -> dict[str, object]:
-    """Say when and where this is, of which commit, and how busy the machine is already."""
+    """Say when and where this is, and of which commit."""
     return {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
         "processors": os.cpu_count(),
         "kernel": f"{platform.system()} {platform.release()}",
-        "load": os.getloadavg()[0],
         "commit": _commit(),
     }
 

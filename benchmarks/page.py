@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Row, amounts
+from benchmarks.others import QUIET, percent
 
 __all__ = ["markdown"]
 
-# With more processes than this for each processor that want to run, ratios mean little.
-BUSY = 0.25
 ALIGN = ("---", "---:", "---", "---:", "---:", "---:", "---:", "---")
 HEAD = ("case", "ours", "rival", "theirs", "ratio", "half of the rounds", "bar", "verdict")
 ABOUT = """\
@@ -30,9 +29,9 @@ measured, and what a rival does, is said beside the code, in `benchmarks/`.
 `make bench` makes this page anew.
 """
 BUSY_WARNING = """\
-:::{warning}
-Other programs were busy on this machine, as its load average says. Figures scatter then: these show
-what is measured, and prove little.
+:::{{warning}}
+Other programs were busy on this machine while it measured: {parts}. Figures scatter then, and those
+of these parts prove little.
 :::
 """
 TRIAL_WARNING = """\
@@ -47,7 +46,7 @@ Results = dict[str, Any]
 def markdown(results: Results) -> str:
     """Tell everything that a run has found."""
     run, parts = results["run"], results["parts"]
-    sections = [ABOUT, *_conditions(run), *_verdict(parts), *map(_part, parts.values())]
+    sections = [ABOUT, *_conditions(run, parts), *_verdict(parts), *map(_part, parts.values())]
     return "\n".join(sections)
 
 
@@ -56,20 +55,32 @@ def _table(head: Sequence[str], align: Sequence[str], lines: Iterable[Sequence[s
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
-def _conditions(run: Results) -> Iterator[str]:
+def _conditions(run: Results, parts: Results) -> Iterator[str]:
     minutes = f"{run['seconds'] / 60:.1f} minutes"
     facts = [
         ("on", f"{run['processor']}, {run['processors']} processors"),
         ("under", run["kernel"]),
         ("of", f"commit {run['commit']}"),
         ("at", f"{run['began']}, for {minutes}, in {run['rounds']} rounds"),
-        ("load average before", f"{run['load']:.2f}"),
+        ("of the processors, others had", _others(parts)),
     ]
     yield _table(("measured", ""), ("---", "---"), facts)
-    if run["load"] > BUSY * run["processors"]:
-        yield BUSY_WARNING
+    busy = [part for part in parts.values() if (part.get("others") or 0) > QUIET]
+    if busy:
+        told = (f"they had {percent(part['others'])} during {part['title']}" for part in busy)
+        yield BUSY_WARNING.format(parts="; ".join(told))
     if run["share"] != 1:
         yield TRIAL_WARNING
+
+
+def _others(parts: Results) -> str:
+    """How much of the processors other programs had, on the whole and at most."""
+    known = [part for part in parts.values() if part.get("others") is not None]
+    seconds = sum(part["seconds"] for part in known)
+    if not seconds or len(known) < len(parts):
+        return percent(None)
+    mean = sum(part["others"] * part["seconds"] for part in known) / seconds
+    return f"{percent(mean)}, at most {percent(max(part['others'] for part in known))} in one part"
 
 
 def _verdict(parts: Results) -> Iterator[str]:

@@ -38,7 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
     growth = Row("memory, growth in ten minutes", load.slope, None, None, None, SLOPE, "MiB")
     rows.append(growth)
     first, last = load.samples[0], load.samples[-1]
-    averages = " ".join(f"{each:.1f}" for each in os.getloadavg())
     facts = {
         "minutes": load.seconds / 60,
         "warm_up_minutes": load.warm_up / 60,
@@ -52,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         "threads": [first.threads, last.threads],
         "received": dict(load.received),
         "exit_code": load.code,
-        "load": (
-            f"The machine's load averages were {averages} at the end, other work included, and "
-            f"the nice value of gateway and devices {os.nice(0)}."
-        ),
+        "others": load.others,
+        "nice": os.nice(0),
+        "longest_lag": load.lag,
+        "longest_stall": load.stall,
     }
     bars = [row.to_json() for row in rows]
     document = {"machine": machine(*DISTRIBUTIONS), "bars": bars, **facts}

@@ -6,11 +6,24 @@ Times are seconds of the monotonic clock.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-__all__ = ["Alarm", "Fault", "Messages", "Run", "Values", "alarms", "messages", "values"]
+__all__ = [
+    "Alarm",
+    "Fault",
+    "Gap",
+    "Messages",
+    "Reading",
+    "Run",
+    "Values",
+    "alarms",
+    "messages",
+    "values",
+]
 
 # Seconds before a kill in which a message may have been in an inbox, or unsent in the sender.
 UNREAD = 1.0
@@ -111,6 +124,44 @@ def messages(
     return found
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A device that was read, or tried to be.
+
+    Attributes:
+        due: When it was due.
+        at: When it ended.
+        device: The device.
+        run: The life of the gateway that read it.
+        ok: Whether it gave values.
+    """
+
+    due: float
+    at: float
+    device: str
+    run: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Readings that no fault explains the lack of.
+
+    Attributes:
+        device: The device.
+        began: When the last one before was due.
+        ended: When the first one after was due.
+        missing: So many in between gave no values.
+        failed: Of these, readings that were tried; the others were left out.
+    """
+
+    device: str
+    began: float
+    ended: float
+    missing: int
+    failed: int
+
+
 @dataclass
 class Values:
     """What became of readings.
@@ -118,61 +169,125 @@ class Values:
     Attributes:
         due: Periods of all devices.
         read: Readings that gave values.
+        late: Of these, readings that ended more than half a period after they were due.
         missed: Kind of the fault that explains it, or `"unexplained"` -> periods without a reading.
-        unexplained: Of the latter the device, the time, and the periods.
+        unexplained: The latter one by one.
+        failovers: Seconds from each kill until another gateway had read a device of the killed one.
+        doubled: The longest time, in seconds, for which two gateways polled one device.
     """
 
     due: int = 0
     read: int = 0
+    late: int = 0
     missed: Counter[str] = field(default_factory=Counter)
-    unexplained: list[tuple[str, float, int]] = field(default_factory=list)
+    unexplained: list[Gap] = field(default_factory=list)
+    failovers: list[float] = field(default_factory=list)
+    doubled: float = 0.0
 
 
 def values(
-    readings: Iterable[tuple[float, str]],
+    readings: Iterable[Reading],
+    devices: Iterable[str],
+    runs: Iterable[Run],
     faults: Sequence[Fault],
     period: float,
     began: float,
     ended: float,
 ) -> Values:
-    """Look for gaps.
+    """Look for gaps between the times at which readings were due that gave values.
+
+    What came late was not missed: it is late. What a gateway left out because the reading before
+    was still under way is missed, for then nothing was due in its place.
 
     Args:
-        readings: When which device has given values.
+        readings: All readings, tried ones included.
+        devices: The devices; each was to be read in each period.
+        runs: All lives of all gateways.
         faults: What was done.
         period: Seconds between two readings.
         began: When all devices were polled.
         ended: When the end began.
     """
     found = Values()
-    times: dict[str, list[float]] = defaultdict(list)
-    for at, device in readings:
-        if began <= at <= ended:
-            times[device].append(at)
-    for device, all_times in sorted(times.items()):
-        all_times.sort()
+    by_device: dict[str, list[Reading]] = {device: [] for device in devices}
+    for reading in readings:
+        if began <= reading.due <= ended:
+            by_device[reading.device].append(reading)
+    killed = {run.run: run.killed for run in runs if run.killed is not None}
+    for device, all_of_it in sorted(by_device.items()):
+        all_of_it.sort(key=lambda each: each.due)
+        good = [each for each in all_of_it if each.ok]
         found.due += round((ended - began) / period)
-        found.read += len(all_times)
-        for before, after in zip([began, *all_times], [*all_times, ended], strict=True):
-            missing = round((after - before) / period) - 1
-            if missing < 1:
-                continue
-            kind = _explained(device, before, after, faults)
-            found.missed[kind] += missing
+        found.read += len(good)
+        found.late += sum(each.at - each.due > period / 2 for each in good)
+        found.doubled = max(found.doubled, _doubled(all_of_it, period))
+        found.failovers += _failovers(good, killed)
+        for gap, kind in _gaps(device, all_of_it, faults, period, began, ended):
+            found.missed[kind] += gap.missing
             if kind == "unexplained":
-                found.unexplained.append((device, before, missing))
+                found.unexplained.append(gap)
     return found
 
 
-def _explained(device: str, before: float, after: float, faults: Sequence[Fault]) -> str:
+def _gaps(
+    device: str,
+    readings: Sequence[Reading],
+    faults: Sequence[Fault],
+    period: float,
+    began: float,
+    ended: float,
+) -> Iterator[tuple[Gap, str]]:
+    """The gaps of a device, and what explains each."""
+    good = [each for each in readings if each.ok]
+    befores: list[Reading | None] = [None, *good]
+    afters: list[Reading | None] = [*good, None]
+    for before, after in zip(befores, afters, strict=True):
+        start = began if before is None else before.due
+        stop = ended if after is None else after.due
+        missing = round((stop - start) / period) - 1
+        if missing < 1:
+            continue
+        failed = sum(start < each.due < stop and not each.ok for each in readings)
+        # Whoever goes on reading a device has no part in the failover of others.
+        moved = before is None or after is None or before.run != after.run
+        kind = _explained(device, start, stop, moved, faults)
+        yield Gap(device, start, stop, missing, min(failed, missing)), kind
+
+
+def _explained(
+    device: str, before: float, after: float, moved: bool, faults: Sequence[Fault]
+) -> str:
     for fault in faults:
         # A device that has failed is asked less and less often, up to as long as it has failed.
         rest = 2 * (fault.ended - fault.began) if fault.kind == "device" else 0.0
-        if fault.kind == "device" and fault.target != device:
-            continue
-        if fault.kind != "outage" and before <= fault.ended + rest + AFTER and after >= fault.began:
+        met = {"device": fault.target == device, "kill": moved}.get(fault.kind, False)
+        if met and before <= fault.ended + rest + AFTER and after >= fault.began:
             return fault.kind
     return "unexplained"
+
+
+def _failovers(good: Sequence[Reading], killed: Mapping[str, float]) -> Iterator[float]:
+    """How long after a kill each device was read by another gateway."""
+    for before, after in pairwise(good):
+        if before.run != after.run and before.run in killed:
+            yield max(0.0, after.at - killed[before.run])
+
+
+def _doubled(readings: Sequence[Reading], period: float) -> float:
+    """For how long at most one gateway went on reading what another one read, too."""
+    longest = 0.0
+    for run in {each.run for each in readings}:
+        mine = [each.due for each in readings if each.run == run]
+        others = [each.due for each in readings if each.run != run]
+        since: float | None = None
+        for before, after in pairwise(mine):
+            on = after - before < 1.5 * period
+            if on and bisect_right(others, after) > bisect_left(others, before):
+                since = before if since is None else since
+                longest = max(longest, after - since)
+            else:
+                since = None
+    return longest
 
 
 @dataclass(frozen=True)

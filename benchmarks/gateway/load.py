@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gateway.watching import Sample, processor, sample, slope
-from heliograph.apps.collect import Batch, NumberPoint, Receiver
+from benchmarks.others import Bystander, Others
+from heliograph.apps.collect import Batch, HistogramPoint, NumberPoint, Receiver
 
 __all__ = ["DEVICES", "MAPPINGS", "Load", "measure"]
 
@@ -54,6 +55,9 @@ class Load:
         warm_up: Seconds that were left out of these.
         exported: Signal -> what it says at its end.
         received: What arrived, by kind.
+        lag: By how many seconds at most the gateway began a reading late, by its own count.
+        others: The share of the processors that other programs had; None where nobody says.
+        stall: By how many seconds a thread that only slept was ever woken late.
         code: Its exit code.
     """
 
@@ -68,6 +72,9 @@ class Load:
     warm_up: float = 0.0
     exported: dict[str, Any] = field(default_factory=dict)
     received: Counter[str] = field(default_factory=Counter)
+    lag: float = 0.0
+    others: float | None = None
+    stall: float = 0.0
     code: int | None = None
 
     @property
@@ -98,6 +105,7 @@ class _Collector:
         self.received: Counter[str] = Counter()
         self.readings: list[tuple[int, bool]] = []
         self.sums: dict[tuple[str, object], float] = {}
+        self.lag = 0.0
         self._lock = threading.Lock()
 
     def take(self, batch: Batch) -> None:
@@ -109,6 +117,10 @@ class _Collector:
                     self.readings.append((span.start, span.status != "error"))
             for metric in batch.metrics:
                 self.received["metric points"] += len(metric.points)
+                if metric.name == "modboss.poll.lag":
+                    for point in metric.points:
+                        if isinstance(point, HistogramPoint):
+                            self.lag = max(self.lag, point.max or 0.0)
                 if metric.kind == "sum":
                     for point in metric.points:
                         if isinstance(point, NumberPoint) and point.value is not None:
@@ -176,10 +188,12 @@ def measure(
     """Run a gateway for so long, after its warm-up, which takes a sixth of that if it is None."""
     load = Load(devices, warm_up=seconds / 6 if warm_up is None else warm_up)
     collector = _Collector()
+    others = Others()
     with (
         tempfile.TemporaryDirectory(prefix="heliograph-load-") as name,
         _plant(devices) as ports,
         Receiver(collector.take) as receiver,
+        Bystander(PERIOD / 2) as bystander,
     ):
         path = _files(Path(name), ports, f"http://{receiver.http}")
         environment = {key: text for key, text in os.environ.items() if not key.startswith("OTEL_")}
@@ -200,6 +214,7 @@ def measure(
             reading.join()
             assert process.stdout is not None
             process.stdout.close()
+    load.others, load.stall = others.share(), bystander.longest
     _conclude(load, collector, lines)
     return load
 
@@ -254,5 +269,5 @@ def _conclude(load: Load, collector: _Collector, lines: list[dict[str, Any]]) ->
     load.readings, load.failed = sum(within), within.count(False)
     load.missed = collector.total("modboss.poll.misses")
     load.values = collector.total("modboss.poll.changes")
-    load.received = collector.received
+    load.received, load.lag = collector.received, collector.lag
     load.exported = lines[-1]["export"]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.others import percent
+
 __all__ = ["page"]
 
 
@@ -22,7 +24,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"What `make load` came to: {found['minutes']:.0f} minutes, after a warm-up of "
-        f"{found['warm_up_minutes']:.0f}. On {facts}. {found['load']}"
+        f"{found['warm_up_minutes']:.0f}. On {facts}. Of the processors, other programs had "
+        f"{percent(found['others'])} meanwhile; a thread that only slept was woken up to "
+        f"{1000 * found['longest_stall']:.0f} ms late. {_nice(found['nice'])}"
     )
     yield ""
     yield "| what | measured | bar | |"
@@ -43,7 +47,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f"- Of {found['expected']} readings that were due {found['readings']} arrived, "
         f"{found['failed']} of which had failed. From its start on the gateway itself counted "
         f"{found['periods_left_out']} periods that it left out, and {found['values']} values that "
-        "changed."
+        "changed. It began each reading at most "
+        f"{1000 * found['longest_lag']:.0f} ms after it was due."
     )
     yield f"- From its start to its end {received} arrived."
     yield (
@@ -51,3 +56,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         f"end; descriptors {found['descriptors'][0]} and {found['descriptors'][1]}, threads "
         f"{found['threads'][0]} and {found['threads'][1]}."
     )
+
+
+def _nice(value: int) -> str:
+    if not value:
+        return "All processes ran at the usual priority."
+    return f"The nice value of all processes was {value}."

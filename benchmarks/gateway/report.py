@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
 
+from benchmarks.gateway.outcome import Outcome
 from benchmarks.gateway.watching import Sample, processor, slope
 from benchmarks.harness import machine
-
-if TYPE_CHECKING:
-    from benchmarks.gateway.soak import Outcome
+from benchmarks.others import percent
 
 __all__ = ["growth", "markdown"]
 
@@ -22,8 +19,10 @@ DISTRIBUTIONS = ("pymodbus", "uvloop", "opentelemetry-sdk")
 # many seconds growth cannot be told from noise.
 GROWTH = 1.0
 LONG = 900.0
-# A share of all values: what a busy machine may delay beyond a period.
+# A share of all readings that may be missed without a fault.
 UNEXPLAINED = 0.001
+# The bar of a failover: so many periods, or so many seconds if that is longer.
+FAILOVER = (3, 5.0)
 # Connections that just open or close; and samples of quiet times that are enough to see past them.
 FLAT = 3
 ENOUGH = 30
@@ -72,6 +71,21 @@ def _verdicts(outcome: Outcome, spared: str) -> Iterator[_Verdict]:
         f"{100 * UNEXPLAINED:g} %",
         unexplained <= UNEXPLAINED * values.due and values.read > 0,
     )
+    bar = max(FAILOVER[0] * outcome.period, FAILOVER[1])
+    slowest = max(values.failovers, default=None)
+    yield (
+        "from a kill to the first reading by another gateway, longest",
+        "none" if slowest is None else f"{slowest:.2f} s",
+        f"{bar:g} s",
+        None if slowest is None else slowest <= bar,
+    )
+    yield (
+        "two gateways that read one device, longest",
+        f"{values.doubled:.2f} s",
+        f"{outcome.period:g} s",
+        # Periods are of the clock, and clocks have their grain.
+        values.doubled <= 1.05 * outcome.period,
+    )
     samples = _samples_of(outcome, spared)
     long = samples[-1].at - samples[0].at >= LONG
     grown = growth(samples)
@@ -104,12 +118,12 @@ def markdown(outcome: Outcome, spared: str) -> tuple[str, bool]:
 
 def _lines(outcome: Outcome, spared: str, verdicts: Sequence[_Verdict]) -> Iterator[str]:
     facts = ", ".join(f"{name} {text}" for name, text in machine(*DISTRIBUTIONS).items())
-    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     yield "# Soak"
     yield ""
     yield (
         f"What `make soak` came to: {outcome.seconds / 60:g} minutes, seed {outcome.seed}. On "
-        f"{facts}; the machine's load averages were {load} at the end, its other work included."
+        f"{facts}. Of the processors, other programs had {percent(outcome.others)} meanwhile; a "
+        f"thread that only slept was woken up to {1000 * outcome.stall:.0f} ms late."
     )
     yield ""
     yield "| what | measured | bar | |"
@@ -169,10 +183,18 @@ def _details(outcome: Outcome) -> Iterator[str]:
     )
     missed = ", ".join(f"{count} ({kind})" for kind, count in sorted(values.missed.items()))
     yield (
-        f"- Of {values.due} readings {values.read} gave values. Missed, by what explains it: "
-        f"{missed or 'none'}. Unexplained are those that came late for another reason, such "
-        "as other programs that had the processors."
+        f"- Of {values.due} readings that were due {values.read} gave values, {values.late} of "
+        "them more than half a period late. The others are missed, by what explains it: "
+        f"{missed or 'none'}. A fault of a device explains what that device misses; a kill only "
+        "what devices miss that change from one gateway to another."
     )
+    if values.unexplained:
+        failed = sum(each.failed for each in values.unexplained)
+        yield (
+            f"- Of the unexplained {failed} were tried and failed; the others were left out, since "
+            f"the reading before was still under way. {outcome.stalled} fell into times at which "
+            "the sleeping thread, too, was late by more than half a period."
+        )
     emitted = outcome.emitted
     yield (
         f"- Gateways executed {outcome.events.total()} events. Of the runs that were not killed "

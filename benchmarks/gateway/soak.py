@@ -12,163 +12,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway.judging import (
-    Alarm,
-    Fault,
-    Messages,
-    Run,
-    Values,
-    alarms,
-    messages,
-    values,
-)
+from benchmarks.gateway.judging import Alarm, Fault, Reading, Run, alarms, messages, values
+from benchmarks.gateway.outcome import Outcome
+from benchmarks.gateway.parts import PATIENCE, Collector, Process
 from benchmarks.gateway.report import markdown
-from benchmarks.gateway.soak_plant import FAULTS, FILE
-from benchmarks.gateway.watching import Sample, sample
-from heliograph.apps.collect import Address, Batch, Receiver
+from benchmarks.gateway.soak_plant import FAULTS, FILE, device_names
+from benchmarks.gateway.watching import sample
+from benchmarks.others import Bystander, Others
 from heliograph.catalog import load
 from heliograph.catalog.exported import log_events
 
-__all__ = ["Outcome", "Soak", "main"]
+__all__ = ["Soak", "main"]
 
-ROOT = Path(__file__).parents[2]
 DEVICES = 12
 PERIOD = 0.5
 EVERY = 20.0
 GATEWAYS = ("g1@127.0.0.1", "g2@127.0.0.1", "g3@127.0.0.1")
 SPARED = GATEWAYS[-1]
-PATIENCE = 60.0
 LOOK = 2.0
 # Seconds for which all has been well when descriptors and tasks are compared.
 CALM = 8.0
-
-
-@dataclass
-class Outcome:
-    """What a soak came to."""
-
-    seconds: float
-    seed: int
-    faults: list[Fault] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    crashes: list[str] = field(default_factory=list)
-    samples: dict[str, list[Sample]] = field(default_factory=dict)
-    calm: list[tuple[float, int, int]] = field(default_factory=list)
-    """When, and how many descriptors and tasks the spared gateway had, when all was well."""
-    emitted: Counter[str] = field(default_factory=Counter)
-    """Kind -> what the runs that ended by themselves have executed that is to be exported."""
-    delivered: Counter[str] = field(default_factory=Counter)
-    """The same, as it arrived."""
-    undelivered: Counter[str] = field(default_factory=Counter)
-    """Name -> what did not arrive of these runs."""
-    with_a_killed: Counter[str] = field(default_factory=Counter)
-    """Kind -> what did not arrive of runs that were killed."""
-    events: Counter[str] = field(default_factory=Counter)
-    dropped: int = 0
-    messages: Messages = field(default_factory=Messages)
-    values: Values = field(default_factory=Values)
-    alarms: tuple[int, int] = (0, 0)
-
-
-class _Collector:
-    """Counts what arrives, by the run that sent it; may be away."""
-
-    def __init__(self) -> None:
-        self.spans: dict[str, Counter[str]] = {}
-        self.logs: dict[str, Counter[str]] = {}
-        self.points = 0
-        self._lock = threading.Lock()
-        self._receiver = Receiver(self._take)
-        assert self._receiver.http is not None
-        self.address: Address = self._receiver.http
-
-    def _take(self, batch: Batch) -> None:
-        with self._lock:
-            for span in batch.spans:
-                run = str(span.source.resource.get("soak.run"))
-                self.spans.setdefault(run, Counter())[span.name] += 1
-            for log in batch.logs:
-                run = str(log.source.resource.get("soak.run"))
-                self.logs.setdefault(run, Counter())[log.event_name] += 1
-            self.points += sum(len(each.points) for each in batch.metrics)
-
-    def leave(self) -> None:
-        """Be away."""
-        self._receiver.close()
-
-    def come_back(self) -> None:
-        """Listen again, where it was."""
-        self._receiver = Receiver(self._take, http=self.address)
-
-
-class _Process:
-    """One process, and the lines it says."""
-
-    def __init__(self, run: Run, arguments: list[str], log: Path, variables: Mapping[str, str]):
-        self.run = run
-        self.lines: list[dict[str, Any]] = []
-        environment = {key: text for key, text in os.environ.items() if not key.startswith("OTEL_")}
-        with log.open("ab") as errors:
-            self.popen = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=ROOT,
-                env={**environment, "PYTHONUTF8": "1", "SOAK_RUN": run.run, **variables},
-            )
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            # Only what is looked for is kept: a soak is long.
-            if '"summary"' in line or "gateway.share" in line or line.startswith('{"device-'):
-                self.lines.append(json.loads(line))
-
-    def say(self, line: str) -> None:
-        """Write a line to its standard input."""
-        assert self.popen.stdin is not None
-        self.popen.stdin.write(line + "\n")
-        self.popen.stdin.flush()
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.run.killed = time.monotonic()
-        self.popen.kill()
-        self.join()
-
-    def join(self) -> int:
-        """Wait for its end."""
-        assert self.popen.stdin is not None
-        assert self.popen.stdout is not None
-        try:
-            code = self.popen.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            code = self.popen.wait()
-        self._reading.join()
-        self.popen.stdout.close()
-        self.popen.stdin.close()
-        return code
 
 
 class Soak:
@@ -182,20 +57,21 @@ class Soak:
         every: float = EVERY,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self.outcome = Outcome(seconds, seed)
+        self.outcome = Outcome(seconds, seed, PERIOD)
         self._every = every
         self._say = say
         # No secret: the same seed does the same to the fleet.
         self._random = random.Random(seed)
         self._folder = Path()
-        self._collector = _Collector()
-        self._gateways: dict[str, _Process] = {}
-        self._couriers: dict[str, _Process] = {}
-        self._plant: _Process | None = None
+        self._collector = Collector()
+        self._gateways: dict[str, Process] = {}
+        self._couriers: dict[str, Process] = {}
+        self._plant: Process | None = None
         self._ports = _free_ports(2 * len(GATEWAYS))
         self._started = 0
         self._began = 0.0
         self._well_since = 0.0
+        self._bystander = Bystander(PERIOD / 2)
 
     def run(self) -> Outcome:
         """Do it; what cannot even begin raises `RuntimeError`."""
@@ -204,11 +80,18 @@ class Soak:
             self._folder = Path(name)
             stack.callback(self._collector.leave)
             stack.callback(self._kill_all)
+            others = Others()
             self._start()
             began = time.monotonic()
-            self._soak()
+            with self._bystander:
+                try:
+                    self._soak()
+                except RuntimeError as error:  # what was found by then is worth telling
+                    after = time.monotonic() - began
+                    self.outcome.crashes.append(f"given up after {after:.0f} s: {error}")
             ended = time.monotonic()
             self._stop()
+            self.outcome.others = others.share()
             self._conclude(began, ended)
         return self.outcome
 
@@ -268,12 +151,12 @@ class Soak:
             ],
         }
 
-    def _process(self, name: str, *arguments: str) -> _Process:
+    def _process(self, name: str, *arguments: str) -> Process:
         self._started += 1
         run = Run(name, f"{self._started:04}", time.monotonic())
         log = self._folder / f"{run.run}.log"
         variables = {"OTEL_RESOURCE_ATTRIBUTES": f"soak.run={run.run}"}
-        return _Process(run, list(arguments), log, variables)
+        return Process(run, list(arguments), log, variables)
 
     def _start_pair(self, name: str) -> None:
         """Start a gateway, and its courier."""
@@ -324,7 +207,7 @@ class Soak:
                 process.popen.kill()
                 process.join()
 
-    def _processes(self) -> Iterator[_Process]:
+    def _processes(self) -> Iterator[Process]:
         yield from self._gateways.values()
         yield from self._couriers.values()
         if self._plant is not None:
@@ -429,7 +312,8 @@ class Soak:
         self.outcome.dropped = sum(
             sum(each["dropped"].values())
             for gateway in self._gateways.values()
-            for each in gateway.lines[-1].get("export", {}).values()
+            for line in gateway.lines[-1:]
+            for each in line.get("export", {}).values()
         )
 
     def _conclude(self, began: float, ended: float) -> None:
@@ -451,13 +335,21 @@ class Soak:
         readings, seen = [], []
         for path in sorted(self._folder.glob("*.lines")):
             for at, kind, *rest in _lines(path):
-                if kind == "cycle" and rest[1]:
-                    readings.append((at, rest[0]))
-                elif kind == "alarm":
+                if kind == "cycle":
+                    device, ok, since_due = rest
+                    readings.append(Reading(at - since_due, at, device, path.stem, ok))
+                else:
                     gateway, told_by, key, state = rest
                     seen.append(Alarm(at, gateway, told_by, tuple(key), state == "raised"))
-        outcome.values = values(readings, outcome.faults, PERIOD, began, ended)
         gateways = [run for run in outcome.runs if run.name in GATEWAYS]
+        devices = device_names(DEVICES)
+        outcome.values = values(readings, devices, gateways, outcome.faults, PERIOD, began, ended)
+        outcome.stalled = sum(
+            gap.missing
+            for gap in outcome.values.unexplained
+            if self._bystander.stalled(gap.began, gap.ended)
+        )
+        outcome.stall = self._bystander.longest
         outcome.alarms = alarms(seen, gateways, ended)
 
     def _compare(self) -> None:

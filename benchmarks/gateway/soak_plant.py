@@ -52,6 +52,11 @@ coils:
 """
 
 
+def device_names(number: int) -> list[str]:
+    """What so many devices are called."""
+    return [f"device-{each:02}" for each in range(number)]
+
+
 def _device(number: int, schema: type[Schema]) -> VirtualDevice:
     return VirtualDevice(
         schema,
@@ -70,7 +75,7 @@ def main(folder: Path, number: int) -> None:
     file = folder / FILE
     file.write_text(SCHEMA, encoding="utf-8")
     schema = Schema.from_file(file)
-    devices = {f"device-{n:02}": _device(n, schema) for n in range(number)}
+    devices = {name: _device(n, schema) for n, name in enumerate(device_names(number))}
     with ExitStack() as stack:
         urls = {
             name: stack.enter_context(VirtualServer(device)).url for name, device in devices.items()

@@ -68,9 +68,9 @@ def note(
     witness.counts[event] += 1
     match event:
         case "modboss.poll.cycle":
-            witness.line("cycle", metadata["device"], isinstance(metadata["outcome"], Ok))
-        case "modboss.poll.missed":
-            witness.line("missed", metadata["device"], measurements["misses"])
+            since_due = (measurements["lag"] + measurements["cycle_time"]) / 1e9
+            ok = isinstance(metadata["outcome"], Ok)
+            witness.line("cycle", metadata["device"], ok, since_due)
         case "gateway.alarm.raised" | "gateway.alarm.cleared":
             key = [metadata[name] for name in ("device", "mapping", "side")]
             witness.line("alarm", metadata["gateway"], metadata["told_by"], key, event[14:])

@@ -114,32 +114,83 @@ class TestMessages:
 
 
 class TestValues:
-    def readings(self, *without: int) -> list[tuple[float, str]]:
-        return [(float(at), "d") for at in range(1, 20) if at not in without]
+    def readings(self, judging: ModuleType, *without: int, **changed: Any) -> list[Any]:
+        """Of one device, a second each, from 1 to 19."""
+        plain = {"device": "d", "run": "1", "ok": True}
+        return [
+            judging.Reading(**{"due": float(at), "at": at + 0.01, **plain, **changed})
+            for at in range(1, 20)
+            if at not in without
+        ]
+
+    def judged(self, judging: ModuleType, readings: list[Any], *faults: Any, **more: Any) -> Any:
+        runs = [judging.Run("g1", "1", 0.0, killed=more.get("killed"))]
+        return judging.values(readings, ["d"], runs, faults, 1.0, 0.0, 20.0)
 
     def test_a_gap_is_so_many_periods(self, judging: ModuleType) -> None:
-        found = judging.values(self.readings(7, 8), [], 1.0, 0.0, 20.0)
+        found = self.judged(judging, self.readings(judging, 7, 8))
 
-        assert (found.due, found.read) == (20, 17)
+        assert (found.due, found.read, found.late) == (20, 17, 0)
         assert found.missed == {"unexplained": 2}
-        assert found.unexplained == [("d", 6.0, 2)]
+        assert found.unexplained == [judging.Gap("d", 6.0, 9.0, 2, 0)]
+
+    def test_what_comes_late_is_not_missed(self, judging: ModuleType) -> None:
+        late = judging.Reading(7.0, 7.9, "d", "1", ok=True)
+
+        found = self.judged(judging, [*self.readings(judging, 7), late])
+
+        assert (found.read, found.late, found.missed) == (19, 1, {})
+
+    def test_what_was_tried_and_failed_is_missed(self, judging: ModuleType) -> None:
+        failed = judging.Reading(7.0, 7.5, "d", "1", ok=False)
+
+        found = self.judged(judging, [*self.readings(judging, 7, 8), failed])
+
+        assert found.unexplained == [judging.Gap("d", 6.0, 9.0, 2, 1)]
+
+    def test_a_device_that_was_never_read_has_missed_everything(self, judging: ModuleType) -> None:
+        found = self.judged(judging, [])
+
+        assert (found.due, found.read, found.missed) == (20, 0, {"unexplained": 19})
 
     @pytest.mark.parametrize(
         ("fault", "kind"),
         [
-            (("kill", "g1", 6.5, 7.0), "kill"),
+            (("kill", "g1", 6.5, 7.0), "unexplained"),
             (("device", "d", 6.5, 7.0), "device"),
             (("device", "other", 6.5, 7.0), "unexplained"),
             (("outage", "collector", 6.5, 7.0), "unexplained"),
-            (("kill", "g1", 15.0, 16.0), "unexplained"),
+            (("device", "d", 17.0, 18.0), "unexplained"),
         ],
     )
     def test_faults_explain_gaps_at_their_time(
         self, judging: ModuleType, fault: tuple[Any, ...], kind: str
     ) -> None:
-        found = judging.values(self.readings(7, 8), [judging.Fault(*fault, "text")], 1.0, 0.0, 20.0)
+        readings = self.readings(judging, 7, 8)
+
+        assert self.judged(judging, readings, judging.Fault(*fault, "")).missed == {kind: 2}
+
+    @pytest.mark.parametrize(("began", "kind"), [(6.5, "kill"), (15.0, "unexplained")])
+    def test_a_kill_explains_the_gaps_of_devices_that_move(
+        self, judging: ModuleType, began: float, kind: str
+    ) -> None:
+        before = self.readings(judging, *range(7, 20))
+        after = self.readings(judging, *range(9), run="2")
+        fault = judging.Fault("kill", "g1", began, began + 1.0, "")
+
+        found = self.judged(judging, [*before, *after], fault, killed=6.5)
 
         assert found.missed == {kind: 2}
+        assert found.failovers == [pytest.approx(9.01 - 6.5)]
+        assert found.doubled == 0.0
+
+    def test_two_that_read_one_device_are_seen_however_near_they_are(
+        self, judging: ModuleType
+    ) -> None:
+        other = [judging.Reading(at + 0.1, at + 0.2, "d", "2", ok=True) for at in (6.0, 7.0)]
+
+        assert self.judged(judging, [*self.readings(judging), *other]).doubled == 2.0
+        assert self.judged(judging, [*self.readings(judging), other[0]]).doubled == 1.0
 
 
 class TestAlarms:
