@@ -61,6 +61,7 @@ class _Views(NamedTuple):
     spec: NodeSpec
     active: tuple[NodeSpec, ...]
     passive: tuple[NodeSpec, ...]
+    acquaintances: tuple[NodeSpec, ...]
 
 
 def run(scenario: Scenario, progress: Progress | None = None) -> Result:
@@ -98,6 +99,7 @@ def _config(scenario: Scenario) -> HyParViewConfig:
         attempts=given.attempts,
         check_interval=_SECOND if given.check else None,
         look_over=given.look_over,
+        acquaintances=given.acquaintances,
     )
 
 
@@ -170,7 +172,8 @@ def _new(scenario: Scenario, progress: Progress) -> _Built:
         views_of = node.overlay
         assert isinstance(views_of, HyParView)
         active, passive = views_of.neighbors.values(), views_of.passive.values()
-        views.append(_Views(node.spec, tuple(active), tuple(passive)))
+        known = tuple(views_of.acquaintances)
+        views.append(_Views(node.spec, tuple(active), tuple(passive), known))
     built = _Built(tuple(views), cluster.sent(), cluster.events)
     cluster.close()
     return built
@@ -181,9 +184,15 @@ def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cl
     cluster = _cluster(scenario, chance)
     config, trees = _config(scenario), _trees(scenario)
     seeds = [each.spec for each in views[: scenario.overlay.contacts]]
-    for spec, active, passive in views:
+    for spec, active, passive, known in views:
         overlay = HyParView(
-            spec, random=chance, config=config, neighbors=active, passive=passive, seeds=seeds
+            spec,
+            random=chance,
+            config=config,
+            neighbors=active,
+            passive=passive,
+            acquaintances=known,
+            seeds=seeds,
         )
         cluster.add(lambda _, overlay=overlay: overlay, trees, spec=spec)  # type: ignore[misc]
     return cluster

@@ -55,6 +55,8 @@ class Overlay:
     look_over: bool = True
     """Whether nodes that have lost most of their neighbors tell their replacements that they live,
     and forget those that do not."""
+    acquaintances: int = 128
+    """Nodes that have given way to others in the views, which a node remembers."""
     probes: bool = True
     """Whether nodes try, in every third membership cycle, to reach whom they have lost."""
     contacts: int = 0
@@ -133,6 +135,7 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "overlay.shuffle_active": (0, 32),
     "overlay.shuffle_passive": (0, 32),
     "overlay.attempts": (1, 10_000),
+    "overlay.acquaintances": (0, 10_000),
     "overlay.contacts": (0, 1_000),
     "tree.threshold": (0, 1_000),
     "tree.exchanged": (0, 1_000),

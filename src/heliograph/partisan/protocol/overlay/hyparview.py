@@ -95,6 +95,7 @@ class HyParView(Views):
         tag: What kind of node it is, in the original's sense.
         neighbors: The active view to begin with; nothing is told of it.
         passive: The passive view to begin with, as it was when the node last ran.
+        acquaintances: Whom it knew besides, likewise, the latest last.
         seeds: Whom to ask when nobody else is left.
         distance: Tells how far away a node is, in any unit; None if that is not known. For X-BOT.
 
@@ -116,11 +117,17 @@ class HyParView(Views):
         tag: Atom = UNDEFINED,
         neighbors: Iterable[NodeSpec] = (),
         passive: Iterable[NodeSpec] = (),
+        acquaintances: Iterable[NodeSpec] = (),
         seeds: Iterable[NodeSpec] = (),
         distance: Callable[[NodeSpec], float | None] | None = None,
     ) -> None:
         super().__init__(
-            spec, random, config if config is not None else HyParViewConfig(), neighbors, passive
+            spec,
+            random,
+            config if config is not None else HyParViewConfig(),
+            neighbors,
+            passive,
+            acquaintances,
         )
         self.epoch: int = epoch
         self.tag: Atom = tag
@@ -212,6 +219,7 @@ class HyParView(Views):
             effects += [*self._farewell(spec), NeighborDown(spec, "leave")]
         self.neighbors.clear()
         self.passive.clear()
+        self.acquaintances.clear()
         self._requested.clear()
         self._probes.clear()
         self._start_over()
@@ -313,6 +321,9 @@ class HyParView(Views):
         free = [each for name, each in self.passive.items() if name not in asked]
         high = as_original or not self.neighbors
         chosen = self._choose(free, max(0, missing))
+        if not free and self.acquaintances:
+            chosen = self._probes.recalled(self, missing, now)
+            high = 2 * len(self.neighbors) < self.config.active
         return [self.request(each, now, high=high) for each in chosen]
 
     def _start_over(self) -> None:
@@ -389,6 +400,7 @@ class HyParView(Views):
         if self._requested.pop(spec.name, None) is None:
             return []
         self.statistics.rejected += 1
+        self._probes.heard(spec.name)
         self._attempts -= 1
         self._take_in(exchange, now)
         effects: list[Effect] = (
@@ -406,6 +418,7 @@ class HyParView(Views):
         self.passive.pop(name, None)
         self._requested.pop(name, None)
         self._probes.lost.pop(name, None)
+        self._probes.heard(name)
         if name in self.neighbors:
             self.neighbors[name] = spec  # it may have come back at another address
             return []
@@ -456,6 +469,7 @@ class HyParView(Views):
     def _forget(self, name: Atom, epoch: int, now: int) -> None:
         """See that a node does not come back but by its own will."""
         self.passive.pop(name, None)
+        self.lose_sight((name,))
         self._probes.forget(name)
         self._past.depart(name, epoch, self.epoch, now)
 

@@ -58,6 +58,10 @@ class HyParViewConfig:
     restless: int = 300
     """Of so many of these attempts, one is made at a replacement though the view is full; 0 never
     does so. Our choice: a node swaps a neighbor every few hours, so that views stay full."""
+    acquaintances: int = 128
+    """Nodes that gave way to others in the views, the last so many, to be asked by who knows nobody
+    else any more; 0 remembers none. Our choice: with the views', 160, some of whom live even if
+    nine of ten have failed."""
     remembered: int = 32
     """Neighbors that failed which are kept, to be tried again; our choice."""
     disconnections: int = 1_024
@@ -79,6 +83,8 @@ class HyParViewConfig:
         for name in ("denied", "departed", "remembered", "disconnections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least one is remembered")
+        if self.acquaintances < 0:
+            raise ValueError(f"acquaintances={self.acquaintances}: they are 0 or more")
 
 
 @dataclass(slots=True)
@@ -99,6 +105,8 @@ class HyParViewStatistics:
     """Times that all neighbors were checked."""
     probes: int = 0
     """Lost nodes, replacements and seeds tried again."""
+    recalled: int = 0
+    """Acquaintances asked because there was nobody else."""
     looked_over: int = 0
     """Times that all replacements were told that the node lives."""
     denied: int = 0

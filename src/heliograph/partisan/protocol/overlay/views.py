@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from heliograph.partisan.protocol.overlay.chance import draw
@@ -13,7 +14,7 @@ from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.terms import term_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from random import Random
 
     from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
@@ -42,10 +43,13 @@ class Views(Overlay):
         config: Sizes and pace.
         neighbors: The active view to begin with.
         passive: The passive view to begin with.
+        acquaintances: Whom it knew besides, the latest last.
 
     Attributes:
         neighbors: The active view.
         passive: The passive view, by name.
+        acquaintances: Who gave way to others in it, the latest last. Some may be in it again, and
+            some be there twice: nobody looks before there is need.
         epoch: How often the node has started.
         statistics: Counters.
     """
@@ -59,12 +63,15 @@ class Views(Overlay):
         config: HyParViewConfig,
         neighbors: Iterable[NodeSpec],
         passive: Iterable[NodeSpec],
+        acquaintances: Iterable[NodeSpec],
     ) -> None:
         self.spec = spec
         self.name: Atom = spec.name
         self.config: HyParViewConfig = config
         self.neighbors: dict[Atom, NodeSpec] = {each.name: each for each in neighbors}
         self.passive: dict[Atom, NodeSpec] = {each.name: each for each in passive}
+        most = 0 if config.as_original else config.acquaintances
+        self.acquaintances: deque[NodeSpec] = deque(acquaintances, most)
         self.statistics: HyParViewStatistics = HyParViewStatistics()
         self.random: Random = random
         self._requested: dict[Atom, Request] = {}
@@ -82,12 +89,21 @@ class Views(Overlay):
 
     @property
     def is_asking(self) -> bool:
-        """Whether a request is not answered."""
-        return bool(self._requested)
+        """Whether a replacement was asked to be a neighbor, and has not answered."""
+        return any(name in self.passive for name in self._requested)
+
+    @property
+    def is_at_a_loss(self) -> bool:
+        """Whether there is no replacement but those that were asked and have not answered."""
+        return self.passive.keys() <= self._requested.keys()
 
     def may_ask(self, name: Atom) -> bool:
         """Tell whether a node is no neighbor, and was not asked to be one."""
         return name not in self.neighbors and name not in self._requested
+
+    def may_recall(self, name: Atom, now: int) -> bool:
+        """Tell whether a node may be asked that was known once."""
+        return self.may_ask(name) and not self._past.avoids(name, now)
 
     def knows(self, spec: NodeSpec) -> bool:
         """Tell whether a node is this one, a neighbor or a replacement."""
@@ -125,17 +141,18 @@ class Views(Overlay):
         new = self._strangers(exchange, now)
         if not new:
             return
-        passive, most = self.passive, self.config.passive
+        passive, most, known = self.passive, self.config.passive, self.acquaintances
         surplus = len(passive) + len(new) - most
         if surplus > 0:
             for each in told:
                 if passive.pop(each.name, None) is not None:
+                    known.append(each)
                     surplus -= 1
                     if not surplus:
                         break
             else:
                 for name in draw(self.random, [*passive], surplus):
-                    del passive[name]
+                    known.append(passive.pop(name))
         passive.update(new)
         while len(passive) > most:
             passive.popitem()
@@ -172,8 +189,14 @@ class Views(Overlay):
         if name == self.name or name in self.neighbors or self._avoids(name, now):
             return
         if name not in passive and len(passive) >= self.config.passive:
-            del passive[draw(self.random, [*passive], 1)[0]]
+            self.acquaintances.append(passive.pop(draw(self.random, [*passive], 1)[0]))
         passive[name] = spec
+
+    def lose_sight(self, names: Collection[Atom]) -> None:
+        """Forget acquaintances."""
+        known = [each for each in self.acquaintances if each.name not in names]
+        self.acquaintances.clear()
+        self.acquaintances.extend(known)
 
     def _avoids(self, name: Atom, now: int, epoch: int = 0) -> bool:
         avoided = self._past.avoids(name, now, epoch)
