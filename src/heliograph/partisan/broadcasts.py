@@ -13,6 +13,7 @@ from heliograph.partisan.errors import NameTakenError, UnknownHandlerError
 from heliograph.partisan.inbox import Inbox
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.protocol.broadcasting import Heartbeats, MessageCache
+from heliograph.partisan.templates import checked
 from heliograph.partisan.wire import Atom
 
 if TYPE_CHECKING:
@@ -108,8 +109,11 @@ class Broadcasts:
                 f"{self.name} takes no part in broadcasts {name!r}: subscribe to them, or add a "
                 "handler of this name"
             )
+        handler = self._handlers[atom]
+        if isinstance(handler, MessageCache):  # others make terms of what they are given
+            checked(message, self._limits.frame)
         with anyio.move_on_after(_PATIENCE):
-            while (link := self._slow(self._handlers[atom].channel)) is not None:
+            while (link := self._slow(handler.channel)) is not None:
                 await link.room()
         self.driver.do(inputs.Broadcast(atom, message))
 

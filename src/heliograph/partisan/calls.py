@@ -25,6 +25,7 @@ from heliograph.partisan.errors import (
 from heliograph.partisan.events import RPC_CALL, RPC_SERVE
 from heliograph.partisan.processes import PendingAnswer
 from heliograph.partisan.protocol import inputs
+from heliograph.partisan.templates import checked
 from heliograph.partisan.watching import Subscription
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import UNDEFINED
@@ -150,6 +151,7 @@ class Calls:
     def _answer(self, call: CallRequested, result: Term) -> None:
         driver = self._messaging.driver
         if not driver.stopped:
+            checked(result, self._messaging.limits.frame)
             try:
                 driver.do(inputs.AnswerCall(call.peer, call.caller, result, call.channel))
             except (UnknownNodeError, NotConnectedError):
@@ -196,6 +198,7 @@ class Calls:
         messaging = self._messaging
         route = messaging.route(node, channel)
         called = (Atom(module), Atom(function), arguments)
+        checked(called, messaging.limits.frame)
         if self._traced and messaging.driver.core.delivery.run(Atom(node)) is not None:
             carrier: dict[str, str] = {}
             propagator().inject(carrier)

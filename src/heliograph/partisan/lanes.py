@@ -82,17 +82,18 @@ class Lane:
         """Take a message: tell whether much is under way now; None if there is no room for it.
 
         Raises:
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
         """
         if type(message) is not bytes or not isinstance(target, str):
             self.put()
             return self._add_other(target, message) if self.stream.room else None
         if target != self.target or len(message) != self.size or self.left <= 0:
             self.put()
-            self.left = self.stream.room
-            if not self.left:
+            room = self.stream.room
+            if not room:
                 return None
             self._learn(target, len(message))
+            self.left = room
             self.link.fill(self)
         self.left -= 1
         self.pending.append(message)
@@ -131,7 +132,13 @@ class Lane:
         first = stream.next_sequence
         if not self._store([*zip(repeat(self.target), messages)], self._frame):
             return []
-        if self._in_runs and len(messages) > 1 and stream.cumulative:
+        if (
+            self._in_runs
+            and len(messages) > 1
+            and stream.cumulative
+            # All that a frame has beside the messages is less than 1 KiB.
+            and len(messages) * self.cost + 1024 <= self._templates.most
+        ):
             number = stream.base + first
             frames = [self._templates.run(self.target, number, self.size, messages)]
         else:

@@ -42,7 +42,7 @@ class Limits:
     """Bounds of everything that could grow; all are our choice, the original has none.
 
     Attributes:
-        frame: Bytes a frame may have.
+        frame: Bytes a frame may have, here and at all others: what is larger is not sent.
         connections: Connections accepted at a time, all peers together.
         connections_per_address: Connections accepted at a time from one address.
         handshake: Seconds a dialling peer may take until its hello, and a dialled one until its.

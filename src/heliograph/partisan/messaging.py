@@ -22,7 +22,8 @@ from heliograph.partisan.lanes import Lane, stored_frame
 from heliograph.partisan.ordering import is_causal
 from heliograph.partisan.processes import Monitor, PendingReply, Processes, Request
 from heliograph.partisan.protocol import inputs
-from heliograph.partisan.templates import framed
+from heliograph.partisan.sending import no_key
+from heliograph.partisan.templates import checked, framed
 from heliograph.partisan.wire import Atom, decode, encode
 from heliograph.partisan.wire.messages import AckedForward, Call, Clock
 from heliograph.partisan.wire.refs import RemoteRef, target
@@ -65,7 +66,7 @@ class Messaging:
         self.name = name
         self.inboxes: dict[str, Inbox] = {}
         self.processes: Processes = Processes(name)
-        self._limits = limits
+        self.limits = limits
         self._teller = teller
         self._traced = traced
         self._unkept = 0
@@ -79,7 +80,7 @@ class Messaging:
         inbox = Inbox(
             name,
             node=self.name,
-            capacity=self._limits.inbox if capacity is None else capacity,
+            capacity=self.limits.inbox if capacity is None else capacity,
             overflow=overflow,
             on_drop=self._dropped,
             on_close=self._unregister,
@@ -160,8 +161,7 @@ class Messaging:
             NodeClosedError: The node does not run.
             UnknownNodeError: No member has this name.
         """
-        if not hasattr(self, "driver") or self.driver.stopped:
-            raise NodeClosedError(f"{self.name} does not run: send inside `async with`")
+        self._check_running()
         route = self.routes.find(node, channel)
         if route is None:
             raise UnknownNodeError(
@@ -171,6 +171,10 @@ class Messaging:
             )
         return route
 
+    def _check_running(self) -> None:
+        if not hasattr(self, "driver") or self.driver.stopped:
+            raise NodeClosedError(f"{self.name} does not run: send inside `async with`")
+
     def _reached(self, node: str, channel: str | None) -> bool:
         """Tell whether there is a connection to a node, if this one runs."""
         if not hasattr(self, "driver") or self.driver.stopped:
@@ -179,7 +183,12 @@ class Messaging:
         return route is not None and bool(route.links)
 
     def to_self(self, to: Term, message: Term) -> None:
-        """Deliver a message to an application of this node, as if it had come from another."""
+        """Deliver a message to an application of this node, as if it had come from another.
+
+        Raises:
+            NodeClosedError: The node does not run.
+        """
+        self._check_running()
         to, message = decode(encode((_destination(to), message)))  # type: ignore[misc] # a pair
         self.deliver(self.name, to, message)
 
@@ -215,6 +224,7 @@ class Messaging:
             self.to_self(to, message)
             return
         if not ack and hops and not self._reached(node, channel):
+            checked(message, self.limits.frame)
             self.driver.do(inputs.Relay(Atom(node), _destination(to), message, hops))
             return
         route = self.route(node, channel)
@@ -238,7 +248,7 @@ class Messaging:
                 self._link(route, None)
             if self._traced:
                 message = self._with_context(route, message)
-        encode(message)
+        checked(message, self.limits.frame)
         return self.ordering.sent(label, node, _destination(to), message)
 
     def try_send(
@@ -266,6 +276,7 @@ class Messaging:
 
     async def _send_unkept(self, route: Route, to: Term, message: Term, key: int | None) -> None:
         """Ask for an acknowledgement, in the original's form, and wait for none."""
+        checked(message, self.limits.frame)
         link = self._link(route, key)
         if link.full:
             await link.room()
@@ -353,6 +364,7 @@ class Messaging:
         self, node: str, to: Term, message: Term, channel: str | None, seconds: float
     ) -> Term:
         """Send a request and wait for the reply; see `Node.request`."""
+        self._check_running()
         ref = self.processes.new()
         core = self.driver.core
         tag = core.remote.new_reference(self.driver.random, alias=True)
@@ -432,7 +444,7 @@ def _destination(to: Term) -> Term:
 
 def _key(key: Any) -> int | None:
     if key is not None and not isinstance(key, int):
-        raise TypeError(f"partition_key is {key!r}; it must be an integer, or None")
+        raise no_key(key)
     return key
 
 

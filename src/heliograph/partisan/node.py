@@ -206,6 +206,7 @@ class Node:
                 self._driver.links,
                 loop.make_waiter,
                 traced=self._trace,
+                most=self.limits.frame,
             )
             self._table = self._routes.table
             self._plain = self._routes.templates.plain
@@ -329,8 +330,9 @@ class Node:
 
         Raises:
             UnknownNodeError: No member has this name.
+            NodeClosedError: The node does not run.
         """
-        core = self._core
+        core = self._running(self._core)
         own = name is None or name == self.name
         if name is not None and not own and Atom(name) not in core.peers:
             raise UnknownNodeError(f"{name} is no member; members() tells who is")
@@ -453,7 +455,7 @@ class Node:
 
         Raises:
             UnknownHandlerError: The node takes no part in them.
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
             NodeClosedError: The node does not run.
         """
         await self._running(self._broadcasts).broadcast(name, message)
@@ -516,7 +518,7 @@ class Node:
         Raises:
             UnknownNodeError: No member has this name.
             NotConnectedError: There is no connection, and the message is not one to keep.
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
             NodeClosedError: The node does not run.
             ValueError: `ttl` is not above 0, or the node has no such causal label.
         """
@@ -600,7 +602,7 @@ class Node:
         Raises:
             UnknownNodeError: No member has this name.
             NotConnectedError: There is no connection, and the message is not one to keep.
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
             NodeClosedError: The node does not run.
         """
         return self._messaging.try_send(node, name, message, channel, partition_key, ack=ack)
@@ -630,7 +632,7 @@ class Node:
             NoReplyError: None came in time.
             NotConnectedError: There is no connection to the node, or it is gone meanwhile.
             UnknownNodeError: No member has this name.
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
         """
         return await self._messaging.request(node, name, message, channel, deadline)
 
@@ -662,7 +664,7 @@ class Node:
             NoReplyError: No result came in time.
             NotConnectedError: There is no connection to the node, or it is gone meanwhile.
             UnknownNodeError: No member has this name.
-            EncodeError: An argument is no term.
+            EncodeError: An argument is no term, or they are too large for a frame.
         """
         return await self._calls.call(node, module, function, arguments, channel, deadline)
 

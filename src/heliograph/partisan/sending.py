@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from heliograph.partisan.waiting import MakeWaiter, Waiter
     from heliograph.partisan.wire import Term
 
-__all__ = ["Route", "Routes"]
+__all__ = ["Route", "Routes", "no_key"]
 
 _ZLIB_DEFAULT: Final = 6
 
@@ -80,21 +80,39 @@ class Route:
         self._turn = 0
 
     def pick(self, key: int | None) -> Link:
-        """Return the connection for a partition key, or the next one; there must be some."""
+        """Return the connection for a partition key, or the next one; there must be some.
+
+        Raises:
+            TypeError: The key is no integer.
+        """
         links = self.links
         if key is None:
             self._turn = turn = self._turn + 1
             return links[turn % len(links)]
-        return links[key % len(links)]
+        try:
+            return links[key % len(links)]
+        except TypeError:
+            raise no_key(key) from None
 
     def lane_of(self, key: int | None) -> int:
-        """Return the lane for a partition key, or any."""
+        """Return the lane for a partition key, or any.
+
+        Raises:
+            TypeError: The key is no integer.
+        """
         if self.lane_count == 1:
             return 0
         if key is None:
             self._turn = turn = self._turn + 1
             return turn % self.lane_count
+        if not isinstance(key, int):
+            raise no_key(key)
         return key % self.lane_count
+
+
+def no_key(key: object) -> TypeError:
+    """Return what is wrong with a partition key."""
+    return TypeError(f"partition_key is {key!r}; it must be an integer, or None")
 
 
 class Routes:
@@ -106,6 +124,7 @@ class Routes:
         links: Its connections by number.
         make_waiter: Makes what a sender waits for.
         traced: Whether messages carry trace context.
+        most: Bytes a frame may have.
     """
 
     def __init__(
@@ -116,8 +135,9 @@ class Routes:
         make_waiter: MakeWaiter,
         *,
         traced: bool,
+        most: int,
     ) -> None:
-        self.templates: Templates = Templates(node)
+        self.templates: Templates = Templates(node, most)
         self.table: dict[str, dict[str | None, Route]] = {}
         """By peer and channel; None stands for the default channel."""
         self._channels = {channel.name: channel for channel in channels}
@@ -206,7 +226,7 @@ class Routes:
             Whether much is under way now, and whether it took the place of an older one.
 
         Raises:
-            EncodeError: The message is no term.
+            EncodeError: The message is no term, or too large for a frame.
         """
         templates = self.templates
         if type(message) is bytes and len(message) >= LARGE and route.plain:

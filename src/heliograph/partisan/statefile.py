@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from heliograph.partisan.errors import DecodeError, StateError
+from heliograph.partisan.protocol.membership import MembershipState
 from heliograph.partisan.wire import decode, encode
 
 if TYPE_CHECKING:
@@ -47,9 +49,19 @@ class StateFile:
 
         Raises:
             OSError: It cannot be read.
-            DecodeError: It is something else.
+            StateError: It is something else.
         """
-        return decode(self._path.read_bytes()) if self._path.exists() else None
+        if not self._path.exists():
+            return None
+        state: Term = None
+        try:
+            state = decode(self._path.read_bytes())
+            MembershipState.parse(state)
+        except (DecodeError, StateError) as error:
+            raise StateError(
+                f"{self._path} keeps no membership ({error}); remove it to begin anew", state
+            ) from error
+        return state
 
     def keep(self, state: Term) -> bool:
         """Note a state; tell whether a task has to be started that writes it."""

@@ -12,12 +12,14 @@ import zlib
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from heliograph.partisan.wire import Atom, encode
+from heliograph.partisan.errors import DecodeError, EncodeError
+from heliograph.partisan.wire import Atom, decode, encode
+from heliograph.partisan.wire.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from heliograph.partisan.wire import Term
 
-__all__ = ["NUMBER_SIZE", "RUN_MARK", "Templates", "deflated", "framed"]
+__all__ = ["NUMBER_SIZE", "RUN_MARK", "Templates", "checked", "deflated", "framed"]
 
 NUMBER_SIZE: Final = 16
 """Bytes of the number of an acknowledged message among our own kind."""
@@ -32,6 +34,10 @@ _SAMPLE: Final = 0xB7 << 120
 _SAMPLE_BYTES: Final = _SAMPLE.to_bytes(NUMBER_SIZE, "little")
 _UNDEFINED: Final = Atom("undefined")
 _FORWARD: Final = Atom("forward_message")
+_WITHIN: Final = 4
+"""Levels of terms that a frame may put around a message."""
+_BESIDE: Final = 2048
+"""Bytes that are enough for these, and for names and numbers in them."""
 
 
 def framed(payload: bytes) -> bytes:
@@ -39,8 +45,43 @@ def framed(payload: bytes) -> bytes:
     return _u32(len(payload)) + payload
 
 
+def checked(message: Term, most: int, *, beside: int = _BESIDE) -> bytes:
+    """Return a message in the External Term Format, if its receivers will take it.
+
+    What they will not take must not be sent: it would cost the connection, and once more each time
+    that it is sent again.
+
+    Args:
+        message: The message.
+        most: Bytes a frame may have.
+        beside: How many of them what stands beside the message may take.
+
+    Raises:
+        EncodeError: It is no term, or too large for a frame or for whoever decodes it.
+    """
+    form = encode(message, within=_WITHIN)
+    if len(form) + beside > most:
+        raise _too_large(len(form), most)
+    # Fewer bytes cannot have too many elements. More have to be counted, unless they are one.
+    if len(form) > DEFAULT_LIMITS.elements and type(message) is not bytes:
+        try:
+            decode(form)
+        except DecodeError as error:
+            raise EncodeError(f"whoever receives it would not take it: {error}") from None
+    return form
+
+
+def _too_large(size: int, most: int) -> EncodeError:
+    return EncodeError(
+        f"a message of {size} bytes is too large: a frame may have {most} (Limits.frame), here and"
+        " at its receivers; send it in parts"
+    )
+
+
 def deflated(payload: bytes, level: int) -> bytes:
-    """Return a payload compressed, or as it is if that is no longer."""
+    """Return a payload compressed; as it is if that is no longer, or nobody would inflate it."""
+    if len(payload) > DEFAULT_LIMITS.inflated:
+        return payload
     packed = zlib.compress(memoryview(payload)[1:], level)
     if len(packed) + 5 < len(payload) - 1:
         return b"\x83P" + _u32(len(payload) - 1) + packed
@@ -52,12 +93,14 @@ class Templates:
 
     Args:
         node: Its name.
+        most: Bytes a frame may have.
     """
 
-    __slots__ = ("_acked_head", "_names", "_node", "_runs", "acked", "plain", "tails")
+    __slots__ = ("_acked_head", "_names", "_node", "_runs", "acked", "most", "plain", "tails")
 
-    def __init__(self, node: Atom) -> None:
+    def __init__(self, node: Atom, most: int) -> None:
         self._node = node
+        self.most: int = most
         self.plain: dict[str, dict[int, bytes]] = {}
         """By name and size of a binary: the frame up to the binary."""
         self.acked: dict[int, bytes] = {}
@@ -85,17 +128,31 @@ class Templates:
         return found
 
     def plain_head(self, target: Term, size: int) -> bytes:
-        """Return the frame of `{forward_message, Target, Binary}` up to the binary."""
+        """Return the frame of `{forward_message, Target, Binary}` up to the binary.
+
+        Raises:
+            EncodeError: The target is no term, or the frame is too large.
+        """
         name = self._name(target)
         begin = b"\x83h\x03w\x0fforward_message" + name
+        if len(begin) + 5 + size > self.most:
+            raise _too_large(size, self.most)
         head = _u32(len(begin) + 5 + size) + begin + b"m" + _u32(size)
         if not isinstance(target, str):
             return head
         return _keep(self.plain, target, size, head)
 
     def plain_frame(self, target: Term, message: Term) -> bytes:
-        """Return the frame of `{forward_message, Target, Message}`."""
-        return framed(b"\x83h\x03w\x0fforward_message" + self._name(target) + encode(message)[1:])
+        """Return the frame of `{forward_message, Target, Message}`.
+
+        Raises:
+            EncodeError: A part of it is no term, or it is too large.
+        """
+        form = checked(message, self.most, beside=0)[1:]
+        frame = framed(b"\x83h\x03w\x0fforward_message" + self._name(target) + form)
+        if len(frame) - 4 > self.most:
+            raise _too_large(len(form), self.most)
+        return frame
 
     def tail_head(self, target: str, size: int) -> bytes:
         """Return what lies between the number and a binary."""
@@ -109,7 +166,7 @@ class Templates:
         """Return what follows the number in the frame of an acknowledged message."""
         if type(message) is bytes and isinstance(target, str):
             return self.tail_head(target, len(message)) + message
-        return b"j" + self._name(target) + encode(message)[1:]
+        return b"j" + self._name(target) + checked(message, self.most, beside=0)[1:]
 
     def run(self, target: str, number: int, size: int, messages: list[bytes]) -> bytes:
         """Return the frame of several binaries of one size, the first of which has the number."""
@@ -135,11 +192,17 @@ class Templates:
         )
 
     def acked_head(self, tail_size: int) -> bytes:
-        """Return the frame of an acknowledged message up to its number."""
+        """Return the frame of an acknowledged message up to its number.
+
+        Raises:
+            EncodeError: The frame is too large.
+        """
         found = self.acked.get(tail_size)
         if found is not None:
             return found
         size = len(self._acked_head) + NUMBER_SIZE + tail_size
+        if size > self.most:
+            raise _too_large(tail_size, self.most)
         head = _u32(size) + self._acked_head
         if len(self.acked) >= _KEPT:
             self.acked.clear()

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from heliograph.partisan import Limits, Node
+from heliograph.partisan import CallError, EncodeError, Limits, Node
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import Atom, encode
 from heliograph.testing import Captured
@@ -141,8 +142,8 @@ def test_frames_may_come_byte_by_byte(run: Run) -> None:
 
 def test_frames_may_be_as_large_as_the_limit(run: Run, telemetry_events: Captured) -> None:
     async def main() -> None:
-        limits = Limits(frame=200_000)
-        async with cluster("a", "b", limits=limits) as (a, b):
+        async with make("a") as a, make("b", limits=Limits(frame=200_000)) as b:
+            await b.sync_join(a.name, a.listen_addrs[0])
             inbox = b.register("sink")
             await a.send(b.name, "sink", b"x" * 199_000)
             assert len(await inbox.receive()) == 199_000
@@ -151,6 +152,94 @@ def test_frames_may_be_as_large_as_the_limit(run: Run, telemetry_events: Capture
                 "partisan.socket.close", None, {"node": b.name, "reason": "protocol_error"}
             )
             await all_up([a, b])
+
+    run(main)
+
+
+def nested(depth: int) -> tuple[Any, ...]:
+    message: tuple[Any, ...] = ()
+    for _ in range(depth):
+        message = (message,)
+    return message
+
+
+TOO_MUCH = {
+    "a large binary": (b"x" * 300_000, "is too large: a frame may have 300000"),
+    "a larger term": ((b"x" * 300_000,), "is too large: a frame may have 300000"),
+    "a term that just exceeds a frame": ((b"x" * 299_970,), "is too large: a frame"),
+    "a large integer": (1 << 8 * 600_000, "an integer has at most 524288 bytes"),
+    "deep nesting": (nested(126), "nested deeper than 128 levels"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_what_no_receiver_would_take_is_not_sent(
+    run: Run, telemetry_events: Captured, what: str
+) -> None:
+    message, text = TOO_MUCH[what]
+
+    async def main() -> None:
+        async with cluster("a", "b", limits=Limits(frame=300_000)) as (a, b):
+            inbox = b.register("sink")
+            a.subscribe("news")
+            for ack in (False, True):
+                await a.send(b.name, "sink", b"before", ack=ack)
+                with pytest.raises(EncodeError, match=text):
+                    await a.send(b.name, "sink", message, ack=ack)
+                with pytest.raises(EncodeError, match=text):
+                    await a.send(b.name, "sink", message, ack=ack, retransmission=False)
+                with pytest.raises(EncodeError, match=text):
+                    a.try_send(b.name, "sink", message, ack=ack)
+                # Nothing of it is in the way of what follows.
+                await a.send(b.name, "sink", b"behind", ack=ack)
+                assert [await inbox.receive() for _ in range(2)] == [b"before", b"behind"]
+            with pytest.raises(EncodeError, match=text):
+                await a.request(b.name, "sink", message)
+            with pytest.raises(EncodeError, match=text):
+                await a.call(b.name, "shop", "price", [message])
+            with pytest.raises(EncodeError, match=text):
+                await a.broadcast("news", message)
+            with pytest.raises(EncodeError, match=text):
+                await a.send("c@127.0.0.1", "sink", message, transitive=True)
+
+    run(main)
+    assert "protocol_error" not in {
+        each.metadata.get("reason") for each in telemetry_events.named("partisan.socket.close")
+    }
+    telemetry_events.assert_none("partisan.message.dropped")
+
+
+def test_neither_is_a_result_that_no_caller_would_take(run: Run) -> None:
+    async def main() -> None:
+        async with cluster("a", "b", limits=Limits(frame=300_000)) as (a, b):
+            b.serve("shop", "stock", lambda: b"x" * 300_000)
+            with pytest.raises(CallError, match=r"EncodeError.*too large"):
+                await a.call(b.name, "shop", "stock")
+
+    run(main)
+
+
+def test_more_elements_than_a_receiver_counts_are_not_sent(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with cluster("a", "b") as (a, b):
+            inbox = b.register("sink")
+            with pytest.raises(EncodeError, match="more elements than the 4194304"):
+                await a.send(b.name, "sink", [1] * 4_200_000, ack=True)
+            many = [b"x" * 4_200_000, 1]
+            await a.send(b.name, "sink", many, ack=True)
+            assert await inbox.receive() == many
+
+    run_asyncio(main)
+
+
+def test_small_frames_hold_no_run_that_is_larger(run: Run) -> None:
+    async def main() -> None:
+        async with cluster("a", "b", limits=Limits(frame=10_000)) as (a, b):
+            inbox = b.register("sink")
+            sent = [b"%04d" % number + b"x" * 500 for number in range(500)]
+            for message in sent:
+                await a.send(b.name, "sink", message, ack=True)
+            assert [await inbox.receive() for _ in sent] == sent
 
     run(main)
 

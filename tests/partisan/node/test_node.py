@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from itertools import product
+from typing import Any
 
 import anyio
 import pytest
@@ -490,6 +492,18 @@ class TestMistakes:
                     pass
             with pytest.raises(NodeClosedError):
                 await node.send("b@127.0.0.1", "sink", b"")
+            # A node that was left keeps nothing for itself either.
+            for late in (
+                lambda: node.send(node.name, "sink", b""),
+                lambda: node.request(node.name, "sink", b""),
+                lambda: node.call(node.name, "shop", "price"),
+                lambda: node.join(node.name, "127.0.0.1:1"),
+                node.leave,
+            ):
+                with pytest.raises(NodeClosedError):
+                    await late()
+            with pytest.raises(NodeClosedError):
+                node.try_send(node.name, "sink", b"")
 
         run(main)
 
@@ -537,8 +551,10 @@ class TestMistakes:
     def test_a_partition_key_is_an_integer(self, run: Run, key: object) -> None:
         async def main() -> None:
             async with cluster("a", "b") as (a, b):
-                with pytest.raises(TypeError, match="partition_key"):
-                    await a.send(b.name, "sink", 1, partition_key=key)  # type: ignore[arg-type]
+                for channel, message, ack in product((None, "data"), (1, b""), (False, True)):
+                    given: Any = {"channel": channel, "partition_key": key, "ack": ack}
+                    with pytest.raises(TypeError, match=r"partition_key is .* an integer"):
+                        await a.send(b.name, "sink", message, **given)
                 with pytest.raises(TypeError, match="partition_key"):
                     a.try_send(b.name, "sink", b"", partition_key=key, ack=True)  # type: ignore[arg-type]
 

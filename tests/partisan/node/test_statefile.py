@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.partisan import Node, statefile
+from heliograph.partisan import Node, StateError, statefile
+from heliograph.partisan.wire import encode
 from heliograph.testing import capture
 from tests.partisan.node.clusters import all_up, make, until
 from tests.partisan.node.conftest import Run
@@ -55,3 +56,22 @@ def test_it_stops_in_time_though_its_membership_is_not_on_disk(run: Run, tmp_pat
             await until(lambda: a.unsaved is not None)
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "the bytes end"), (b"\x83hello", "the bytes end"), (encode(5), "no state")],
+)
+def test_a_file_that_keeps_something_else_is_named_and_left_alone(
+    run: Run, tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "state"
+    file.write_bytes(content)
+
+    async def main() -> None:
+        async with make("a", state=file):
+            raise AssertionError("it began")
+
+    with pytest.raises(StateError, match=f"{file} keeps no membership .*{why}.*remove it"):
+        run(main)
+    assert file.read_bytes() == content

@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -207,3 +207,22 @@ def test_what_four_bytes_cannot_count_is_an_error() -> None:
             call()
     with pytest.raises(EncodeError, match="at most 4294967295 bytes, not 4294967296"):
         frame(large)
+
+
+def test_an_integer_that_no_decoder_would_take_is_an_error() -> None:
+    longest = (1 << 8 * 524_288) - 1
+
+    assert decode(encode(-longest)) == -longest
+    with pytest.raises(EncodeError, match="at most 524288 bytes, not 524289; send a binary"):
+        encode(longest + 1)
+
+
+def test_a_message_that_stands_in_others_nests_less_deep() -> None:
+    term: Any = []
+    for _ in range(124):
+        term = (term,)
+
+    assert decode(encode(((((term,),),),))) == ((((term,),),),)
+    assert encode(term, within=4) == encode(term)
+    with pytest.raises(EncodeError, match="deeper than 128 levels"):
+        encode((term,), within=4)

@@ -61,7 +61,7 @@ _u64_u32: Final = Struct(">QI").pack
 Add = Callable[[bytes], object]
 
 
-def encode(term: Term, *, compression: int = 0) -> bytes:
+def encode(term: Term, *, compression: int = 0, within: int = 0) -> bytes:
     """Return the term in the External Term Format, its first byte being 131.
 
     Args:
@@ -69,14 +69,15 @@ def encode(term: Term, *, compression: int = 0) -> bytes:
             other mappings than `dict`, are taken for what they derive from.
         compression: A level of zlib, 0 to 9. The plain form is kept where it is no longer, as
             Erlang does it.
+        within: In how many levels of other terms it will stand.
 
     Raises:
-        EncodeError: Part of it is no term, is not finite, too large for the format, or is nested
-            deeper than 128 levels.
+        EncodeError: Part of it is no term, is not finite, too large for the format or for whoever
+            decodes by the default limits, or is nested deeper than 128 levels.
     """
     parts = [b"\x83"]
     try:
-        _write(term, parts.append, DEFAULT_LIMITS.depth)
+        _write(term, parts.append, DEFAULT_LIMITS.depth - within)
     except RecursionError:
         raise EncodeError("the stack is too full for terms nested so deep") from None
     plain = b"".join(parts)
@@ -228,7 +229,8 @@ def _write_leaf(term: Any, kind: type, add: Add, room: int) -> None:
 
 def _too_deep() -> EncodeError:
     return EncodeError(
-        f"terms are nested deeper than {DEFAULT_LIMITS.depth} levels, perhaps within themselves"
+        f"terms are nested deeper than {DEFAULT_LIMITS.depth} levels, what a message stands in"
+        " included; perhaps within themselves"
     )
 
 
@@ -250,6 +252,10 @@ def _write_integer(number: int, add: Add) -> None:
         add(_tag_i32(98, number))
     else:
         size = (number.bit_length() + 7) // 8
+        if size > DEFAULT_LIMITS.integer:
+            raise EncodeError(
+                f"an integer has at most {DEFAULT_LIMITS.integer} bytes, not {size}; send a binary"
+            )
         add(bytes([110, size]) if size < 256 else _tag_u32(111, size))
         add(b"\x01" if number < 0 else b"\x00")
         add(abs(number).to_bytes(size, "little"))
