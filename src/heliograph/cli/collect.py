@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from heliograph.cli.output import JSON_VERSION, json_option, plural
+from heliograph.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,13 +57,13 @@ Examples:
 @click.option(
     "--duration",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     help="End after this time.",
 )
 @click.option(
     "--until-idle",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     help="End when something has arrived, and then nothing for this time.",
 )
 @json_option

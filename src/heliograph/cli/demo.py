@@ -13,6 +13,7 @@ import click
 
 from heliograph.cli.exits import ExitCode
 from heliograph.cli.output import json_option
+from heliograph.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,12 +39,17 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=_LEAST),
+    type=Seconds(_LEAST, itself=True),
     default=60.0,
     show_default="60",
     help="How long it takes; a busy machine may take longer.",
 )
-@click.option("--endpoint", metavar="URL", help="A collector, in place of the embedded receiver.")
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    callback=lambda _ctx, _parameter, text: _collector(text),
+    help="A collector, in place of the embedded receiver.",
+)
 @click.option("--headless", is_flag=True, help="Print lines in place of the live picture.")
 @click.option(
     "--web",
@@ -75,15 +81,31 @@ def demo(
         if not output.json:
             output.line(f"{time.monotonic() - began:5.1f} s  {text}")
 
-    if output.json or headless or not output.rich:
-        # Beside a JSON document, where the page is has no other place than standard error.
-        told = output.note if output.json else say
-        made, kept = _play(seconds, endpoint, web, say=say, told=told)
-    else:
-        made, kept = _live(seconds, endpoint, web)
+    try:
+        if output.json or headless or not output.rich:
+            # Beside a JSON document, where the page is has no other place than standard error.
+            told = output.note if output.json else say
+            made, kept = _play(seconds, endpoint, web, say=say, told=told)
+        else:
+            made, kept = _live(seconds, endpoint, web)
+    except RuntimeError as error:  # a part of it has ended, and the rest would wait in vain
+        output.note(f"heliograph: {error}")
+        ctx.exit(ExitCode.FINDINGS)
     _end(made, output)
     if not kept:
         ctx.exit(ExitCode.FINDINGS)
+
+
+def _collector(text: str | None) -> str | None:
+    if text is not None:
+        from heliograph.otel import ConfigurationError
+        from heliograph.otel.configuration import Options, settle
+
+        try:
+            settle(Options(endpoint=text), {})
+        except ConfigurationError as error:
+            raise click.BadParameter(str(error.faults[0])) from error
+    return text
 
 
 def _address(text: str | None) -> Address | None:

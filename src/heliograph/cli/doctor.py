@@ -9,6 +9,7 @@ import click
 
 from heliograph.cli.exits import ExitCode
 from heliograph.cli.output import json_option, plural
+from heliograph.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from heliograph.apps.doctor import Finding
@@ -29,7 +30,7 @@ Examples:
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Seconds(),
     default=5.0,
     show_default="5",
     help="Seconds after which something counts as not reached.",

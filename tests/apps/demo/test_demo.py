@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from heliograph.apps.collect import Receiver
+from heliograph.apps.demo import Demo
 
 
 def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -83,6 +85,24 @@ def test_the_code_says_if_a_promise_was_not_kept() -> None:
     assert done.stdout.splitlines()[-1] == "1 of 10 promises were not kept"
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
+
+
+def test_a_collector_that_cannot_be_one_is_refused_at_once() -> None:
+    done = run("--endpoint", "nonsense", "--headless")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Invalid value for '--endpoint': endpoint is 'nonsense', which begins" in done.stderr
+
+
+def test_it_does_not_wait_for_a_gateway_that_has_ended() -> None:
+    # Whoever plays it without the command may name anything.
+    demo = Demo(5.0, endpoint="nonsense")
+
+    with pytest.raises(RuntimeError, match=r"^gateway g\d@127\.0\.0\.1 ended with 3: heliograph: "):
+        asyncio.run(demo.run())
+
+    assert demo.scene.shared is False
 
 
 def test_a_collector_may_have_the_telemetry(tmp_path: Path) -> None:

@@ -174,6 +174,25 @@ def test_there_is_a_picture_before_anything_was_seen(width: int) -> None:
     assert "NOT SEEN" in text
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "panels"),
+    [
+        (80, 24, {"Cluster", "Devices", "Traces"}),
+        (80, 50, {"Cluster", "Devices", "Traces", "Log events"}),
+        (140, 40, {"Cluster", "Devices", "Traces", "Log events", "Metrics"}),
+    ],
+)
+def test_what_is_seen_fits_into_the_terminal(width: int, height: int, panels: set[str]) -> None:
+    console = Console(width=width, height=height, record=True, file=io.StringIO())
+
+    console.print(picture(Demo()))
+
+    lines = console.export_text().splitlines()
+    named = {"Cluster", "Devices", "Traces", "Log events", "Metrics"}
+    assert {name for name in named if any(f"─ {name} ─" in line for line in lines)} == panels
+    assert "log events at" in lines[height - 1]
+
+
 def test_events_are_counted_in_a_file(tmp_path: Path) -> None:
     assert tally.read(tmp_path / "none.json") == Counter()
 

@@ -93,6 +93,8 @@ class Demo:
         self._gateways: dict[str, asyncio.subprocess.Process] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._starts = 0
+        self._stopping = False
+        self._failed = ""
 
     @property
     def elapsed(self) -> float:
@@ -145,7 +147,10 @@ class Demo:
         await self._at(_KILL)
         # A device's alarms are the first one's; its gateway is the one to be killed.
         await self._until(lambda: all(scene.alarms.values()), "the first alarm")
-        [victim] = scene.holders(DEVICES[0])
+        holders = scene.holders(DEVICES[0])
+        if len(holders) != 1:
+            raise RuntimeError(f"the {DEVICES[0]} is polled by {len(holders)} gateways, not by one")
+        [victim] = holders
         self._tell(f"Gateway {victim} is killed")
         scene.killed(victim)
         self._gateways[victim].kill()
@@ -182,7 +187,9 @@ class Demo:
     async def _until(self, true: Callable[[], bool], what: str) -> None:
         """Wait for something, but not for ever: what was not seen is told at the end."""
         until = time.monotonic() + _PATIENCE
-        while not true() and time.monotonic() < until:  # noqa: ASYNC110 - many things make it true
+        while not true() and time.monotonic() < until:
+            if self._failed:
+                raise RuntimeError(self._failed)
             await asyncio.sleep(_TICK)
         if not true():
             self._tell(f"Waited in vain for {what}")
@@ -286,10 +293,13 @@ class Demo:
         gateway = self.scene.gateways[name]
         if gateway.state != "killed":
             gateway.code = code
-            if code:
+            if not self._stopping:
+                self._failed = f"gateway {name} ended with {code}: {self._last_words(name)}"
+            elif code:
                 self._tell(f"Gateway {name} ended with {code}: {self._last_words(name)}")
 
     async def _stop(self) -> None:
+        self._stopping = True
         for process in self._gateways.values():
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)

@@ -18,7 +18,7 @@ from heliograph.apps.demo.scene import VALUES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from heliograph.apps.collect.text import Line
     from heliograph.apps.demo.demo import Demo
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["picture", "sparkline", "summary"]
 
 _SPARK: Final = 6
+# Columns for two panels side by side; where there are fewer, rows for log events beside traces.
+_WIDE: Final = 110
+_TALL: Final = 30
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _STATES: Final = {"running": "green", "killed": "bold red", "returning": "yellow"}
 _METRICS: Final = (
@@ -54,8 +57,23 @@ def sparkline(values: Iterable[float], width: int) -> str:
     return "".join(_BLOCKS[round((value - least) / step)] for value in shown)
 
 
+class _Picture:
+    """Fits itself into the terminal that it is shown in."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= _WIDE
+        yield _layout(self._demo, wide=wide, height=options.height or console.height)
+
+
 def picture(demo: Demo) -> RenderableType:
-    """All of it, as it is now."""
+    """All of it, as it is now; where there is no room for all, the cluster and the traces."""
+    return _Picture(demo)
+
+
+def _layout(demo: Demo, *, wide: bool, height: int) -> Layout:
     scene = demo.scene
     head = Text.assemble(
         ("heliograph demo", "bold"),
@@ -70,6 +88,19 @@ def picture(demo: Demo) -> RenderableType:
         style="dim",
     )
     layout = Layout()
+    log_events = Panel(_lines(scene.lines, 30, last=True), title="Log events")
+    if not wide:
+        lower = [Layout(Panel(_traces(scene), title="Traces"))]
+        if height >= _TALL:
+            lower.append(Layout(log_events))
+        layout.split_column(
+            Layout(head, size=1),
+            Layout(Panel(_members(scene), title="Cluster"), size=6),
+            Layout(Panel(_devices(scene), title="Devices"), size=len(scene.devices) + 3),
+            *lower,
+            Layout(foot, size=1),
+        )
+        return layout
     layout.split_column(
         Layout(head, size=1),
         Layout(name="upper", size=18),
@@ -85,7 +116,7 @@ def picture(demo: Demo) -> RenderableType:
         Layout(Panel(_traces(scene), title="Traces")),
         Layout(Panel(_metrics(scene), title="Metrics"), size=len(_METRICS) + 2),
     )
-    layout["lower"].update(Panel(_lines(scene.lines, 30, last=True), title="Log events"))
+    layout["lower"].update(log_events)
     return layout
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from heliograph.cli.modbus.schemas import load_schema, schema_of_addresses
+from heliograph.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-SECONDS: Final = click.FloatRange(min=0, min_open=True, max=1e9)
+SECONDS: Final = Seconds()
 """A time; who wants none leaves the option out."""
 
 

@@ -13,6 +13,7 @@ import click
 from heliograph.cli.modbus.target import SECONDS, Target, interrupts, target_options
 from heliograph.cli.modbus.values import clock, shown
 from heliograph.cli.output import JSON_VERSION, json_option, plural
+from heliograph.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -41,7 +42,7 @@ Examples:
 @click.option(
     "--every",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.01),
+    type=Seconds(0.01, itself=True),
     default=1.0,
     show_default=True,
     help="The time between two readings.",
