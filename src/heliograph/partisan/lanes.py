@@ -89,11 +89,11 @@ class Lane:
             return self._add_other(target, message) if self.stream.room else None
         if target != self.target or len(message) != self.size or self.left <= 0:
             self.put()
-            room = self.stream.room
-            if not room:
+            if not self.stream.room:
                 return None
             self._learn(target, len(message))
-            self.left = room
+            # What waits here is not stored yet, so that the bytes of all of it count now.
+            self.left = self.stream.room_for(self._frame)
             self.link.fill(self)
         self.left -= 1
         self.pending.append(message)

@@ -95,6 +95,15 @@ class TestTowardsOurOwnKind:
         assert (small.offer("c", 10, 0), small.room) == (0, 0)
         assert small.accepted == 2
 
+    def test_room_for_messages_of_a_size_is_bounded_by_both(self) -> None:
+        lane = stream(config=DeliveryConfig(window_messages=5, window_bytes=100))
+
+        assert [lane.room_for(size) for size in (1, 20, 30, 99, 100, 1000)] == [5, 5, 4, 2, 1, 1]
+        assert lane.offer("a", 95, 0)
+        assert [lane.room_for(size) for size in (1, 3, 5)] == [4, 2, 1]
+        assert lane.offer("b", 95, 0)
+        assert [lane.room_for(size) for size in (1, 1000)] == [0, 0]
+
     def test_the_oldest_are_sent_again_when_nothing_was_acknowledged_for_an_interval(self) -> None:
         lane = stream(config=DeliveryConfig(retransmit_burst=2))
         numbers = [lane.offer(each, 10, 0) for each in "abc"]

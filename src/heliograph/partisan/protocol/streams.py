@@ -146,6 +146,11 @@ class OutgoingStream(Generic[_T]):
             return 0
         return max(0, self._config.window_messages - len(self._payloads))
 
+    def room_for(self, size: int) -> int:
+        """Return how many messages of so many bytes may be offered now; the last may exceed it."""
+        left = self._config.window_bytes - self.bytes
+        return max(0, min(self.room, -(-left // size)))
+
     @property
     def next_sequence(self) -> int:
         """Sequence of the message that is offered next; its number is `base` more."""
@@ -165,7 +170,7 @@ class OutgoingStream(Generic[_T]):
         return self.offer_many((payload,), size, now, sent=sent)
 
     def offer_many(self, payloads: Sequence[_T], size: int, now: int, *, sent: bool = True) -> int:
-        """Take several messages, at most as many as there is `room`; return the first one's number.
+        """Take several messages, as many as `room_for` says at most; return the first one's number.
 
         Args:
             payloads: At least one; as for `offer`.
