@@ -45,13 +45,17 @@ def test_what_another_gateway_has_raised_the_next_one_does_not_raise_again() -> 
     assert judge(alarms, 70.0) == [("above", False)]
 
 
-def test_alarms_of_devices_that_are_gone_are_forgotten() -> None:
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [(("boiler-1", "flow", "above"), 1), (("boiler-1", "flow", "below"), 0), (("x", "y", "z"), 0)],
+)
+def test_alarms_without_a_limit_any_more_are_forgotten(left: tuple[str, ...], kept: int) -> None:
     alarms = Alarms()
     judge(alarms, 80.0)
 
-    alarms.keep({"boiler-2"})
+    alarms.keep(lambda *key: key == left)
 
-    assert len(alarms) == 0
+    assert len(alarms) == kept
 
 
 def test_an_alarm_survives_being_sent() -> None:

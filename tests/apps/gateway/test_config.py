@@ -267,6 +267,16 @@ def test_faults_of_a_device_file_are_told_where_it_is_named(folder: Path) -> Non
     assert all(each.startswith("gateway.yaml:2:25: bad.yaml:1: mapping ") for each in found)
 
 
+def test_it_knows_where_there_are_limits(folder: Path) -> None:
+    config = read("devices: {a: {address: tcp://h, schema: boiler.yaml}}")
+
+    assert config.limited("a", "flow_temp", "above")
+    assert not config.limited("a", "flow_temp", "below")
+    assert not config.limited("a", "return_temp", "above")
+    assert not config.limited("a", "gone", "above")
+    assert not config.limited("gone", "flow_temp", "above")
+
+
 def test_a_device_is_the_same_until_its_file_says_something_else(folder: Path) -> None:
     text = "devices: {a: {address: tcp://h, schema: boiler.yaml}}"
     before = read(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["Alarm", "Alarms", "Side"]
 
@@ -109,6 +109,6 @@ class Alarms:
             self._raised.pop(alarm.key, None)
         return known is not alarm.raised
 
-    def keep(self, devices: Collection[str]) -> None:
-        """Forget the alarms of all devices but these."""
-        self._raised = {key: each for key, each in self._raised.items() if key[0] in devices}
+    def keep(self, limited: Callable[[str, str, Side], bool]) -> None:
+        """Forget all alarms but those of which a device, a mapping and a side still have a limit."""
+        self._raised = {key: each for key, each in self._raised.items() if limited(*key)}

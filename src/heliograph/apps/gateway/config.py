@@ -158,6 +158,14 @@ class GatewayConfig:
         """The tags that any of its devices has, in alphabetical order."""
         return tuple(sorted({tag for device in self.devices.values() for tag in device.tags}))
 
+    def limited(self, device: str, mapping: str, side: str) -> bool:
+        """Whether a mapping of a device has a limit on that side."""
+        known = self.devices.get(device)
+        limits = None if known is None else known.schema.mappings.get(mapping)
+        if limits is None:
+            return False
+        return (limits.alarm_above if side == "above" else limits.alarm_below) is not None
+
     @property
     def digest(self) -> str:
         """What gateways compare, to learn whether they share out the same devices."""

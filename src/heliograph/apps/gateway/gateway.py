@@ -328,7 +328,7 @@ class Gateway:
         ]
         for name in sorted(self._sharing.drop(changed)):
             await self._give_up(name, "reload")
-        self._alarms.keep(found.devices)
+        self._alarms.keep(found.limited)
         events.RELOADED.execute({"devices_configured": len(found.devices)}, {"gateway": self.name})
         if self._peers is not None:
             self._peers.announce()
