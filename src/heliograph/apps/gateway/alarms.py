@@ -110,5 +110,5 @@ class Alarms:
         return known is not alarm.raised
 
     def keep(self, limited: Callable[[str, str, Side], bool]) -> None:
-        """Forget all alarms but those of which a device, a mapping and a side still have a limit."""
+        """Forget the alarms of what has no limit any more, by device, mapping and side."""
         self._raised = {key: each for key, each in self._raised.items() if limited(*key)}
