@@ -115,6 +115,31 @@ def test_two_nodes_join_talk_and_leave() -> None:
         assert one.process.wait(10) == 0
 
 
+def test_what_nobody_takes_is_told_as_dropped() -> None:
+    with node("py1") as one, node("py2", "--join", f"py1@127.0.0.1={one.address}") as two:
+        two.until("change", change="up", node="py1@127.0.0.1")
+        two.say("send py1@127.0.0.1 printer lost ack")
+        dropped = one.until("dropped")
+        assert {key: dropped[key] for key in ("count", "target", "peer", "reason")} == {
+            "count": 1,
+            "target": "printer",
+            "peer": "py2@127.0.0.1",
+            "reason": "unknown_name",
+        }
+        one.say("send py1@127.0.0.1 'an odd name' {'so it', is}")
+        assert one.until("dropped")["target"] == "an odd name"
+
+
+def test_commands_from_a_pipe_wait_for_the_join() -> None:
+    with node("py1") as one:
+        join = f"py1@127.0.0.1={one.address}"
+        with command("--name", "py2@127.0.0.1", "--join", join) as process:
+            assert process.stdin is not None
+            process.stdin.write("send py1@127.0.0.1 sink hello ack\n")
+            process.stdin.flush()
+            assert one.until("message")["message"] == "hello"
+
+
 def test_nodes_with_partial_views_broadcast() -> None:
     views = ("--manager", "hyparview")
     with node("py1", *views) as one:
@@ -177,13 +202,16 @@ def test_what_it_prints_for_reading() -> None:
         assert process.stdin is not None
         assert process.stderr.readline().startswith("py1@127.0.0.1 listens at 127.0.0.1:")
         process.stdin.write(
-            "members\nconnections\nsend py1@127.0.0.1 sink <<1,2>>\nnothing\nleave\n"
+            "members\nconnections\nsend py1@127.0.0.1 sink <<1,2>>\n"
+            "send py1@127.0.0.1 odd 1\nnothing\nleave\n"
         )
         process.stdin.flush()
         out, said = process.communicate(timeout=20)
         assert process.returncode == 0
     assert out.splitlines()[0].startswith("py1@127.0.0.1\tself\t127.0.0.1:")
     assert "message\tsink\t<<1,2>>" in out.splitlines()
+    lost = "dropped\t1\todd\tpy1@127.0.0.1\tunknown_name\tshow what is for it by --inbox odd"
+    assert lost in out.splitlines()
     assert "py1@127.0.0.1 has left" in out.splitlines()
     assert "no command 'nothing'" in said
 

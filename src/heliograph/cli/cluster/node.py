@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +20,10 @@ from heliograph.cli.exits import ExitCode
 from heliograph.cli.output import JSON_VERSION, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from heliograph.cli.output import Output
-    from heliograph.partisan import Change, Inbox, Manager, Node
+    from heliograph.partisan import Change, Changes, Inbox, Manager, Node
 
 __all__ = ["node"]
 
@@ -29,6 +31,9 @@ __all__ = ["node"]
 _WAITING: Final = 64
 # Our choice: what is shown of a message.
 _SHOWN: Final = 4096
+_DROPS: Final = "heliograph cluster node"
+# A node, a name that may be a quoted atom, and a term.
+_SENT: Final = re.compile(r"(\S+)\s+('(?:[^'\\]|\\.)*'|\S+)\s+(.+)", re.DOTALL)
 
 _EPILOG: Final = """\b
 Examples:
@@ -188,6 +193,7 @@ class _Session:
         self._output = output
         self._lines: asyncio.Queue[str] = asyncio.Queue(_WAITING)
         self._counts = {"messages": 0, "sent": 0}
+        self._joined = asyncio.Event()
         self._end = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -195,12 +201,25 @@ class _Session:
         self, inboxes: tuple[str, ...], topics: tuple[str, ...], joins: list[tuple[str, str]]
     ) -> None:
         """Run until it is interrupted or told to leave."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end.set)
         opened = [self._node.register(name) for name in dict.fromkeys(inboxes)]
         news = [self._node.subscribe(name) for name in dict.fromkeys(topics)]
         changes = self._node.changes()
+        with self._drops_shown():
+            await self._running(opened, news, changes, joins)
+        if self._failure is not None:
+            raise self._failure
+        self._tell("summary", dict(self._counts), "", note=True)
+
+    async def _running(
+        self,
+        opened: list[Inbox],
+        news: list[Inbox],
+        changes: Changes,
+        joins: list[tuple[str, str]],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end.set)
         async with self._node:
             self._tell(
                 "listening",
@@ -223,9 +242,6 @@ class _Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if self._failure is not None:
-            raise self._failure
-        self._tell("summary", dict(self._counts), "", note=True)
 
     def _tell(self, kind: str, data: dict[str, Any], text: str, *, note: bool = False) -> None:
         if self._output.json:
@@ -244,13 +260,35 @@ class _Session:
         try:
             for name, address in joins:
                 await self._node.join(name, address)
+            self._joined.set()
         except (PartisanError, ValueError) as error:
             self._failure = error
             self._end.set()
 
     # -- What happens -----------------------------------------------------------------------------
 
-    async def _changes(self, changes: Any) -> None:
+    @contextmanager
+    def _drops_shown(self) -> Iterator[None]:
+        """Show which messages are lost, such as those for a name that is not shown."""
+        from heliograph import attach, detach
+        from heliograph.partisan.events import MESSAGE_DROPPED
+
+        def show(_event: str, measurements: Any, metadata: Any, _config: object) -> None:
+            about = {key: metadata.get(key) for key in ("target", "peer", "reason")}
+            name, reason = about["target"], about["reason"]
+            words = ["dropped", str(measurements["count"]), name, about["peer"], reason]
+            text = "\t".join(word for word in words if word)
+            if name and reason == "unknown_name":
+                text += f"\tshow what is for it by --inbox {shlex.quote(name)}"
+            self._tell("dropped", {"count": measurements["count"], **about}, text)
+
+        attach(_DROPS, MESSAGE_DROPPED.name, show)
+        try:
+            yield
+        finally:
+            detach(_DROPS)
+
+    async def _changes(self, changes: Changes) -> None:
         change: Change
         async for change in changes:
             data = {
@@ -318,10 +356,13 @@ class _Session:
             case "connections":
                 self._connections()
             case "send":
+                await self._joined.wait()
                 await self._send(rest)
             case "broadcast":
+                await self._joined.wait()
                 await self._broadcast(rest)
             case "leave":
+                await self._joined.wait()
                 await self._node.leave()
                 self._tell("left", {"node": self._node.name}, f"{self._node.name} has left")
                 self._end.set()
@@ -372,11 +413,12 @@ class _Session:
     async def _send(self, rest: str) -> None:
         from heliograph.partisan.wire.text import parse_term
 
-        peer, _, rest = rest.strip().partition(" ")
-        name, _, rest = rest.strip().partition(" ")
-        text = rest.strip()
-        if not text:
+        words = _SENT.fullmatch(rest.strip())
+        if words is None:
             raise ValueError("send takes NODE NAME TERM, and perhaps ack")
+        peer, name, text = words.groups()
+        if name.startswith("'"):
+            name = str(parse_term(name))
         ack = text.endswith((" ack", "\tack"))
         term = parse_term(text[:-4].strip() if ack else text)
         await self._node.send(peer, name, term, ack=ack)
