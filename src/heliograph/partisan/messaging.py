@@ -163,6 +163,11 @@ class Messaging:
         """
         self._check_running()
         route = self.routes.find(node, channel)
+        if node == self.name:
+            raise UnknownNodeError(
+                f"{node} is this node itself, and no peer of it; of its own names, send, try_send"
+                " and request alone know"
+            )
         if route is None:
             raise UnknownNodeError(
                 f"{node} is no member of the cluster {self.name} is in; members() tells who is"

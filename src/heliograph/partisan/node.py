@@ -144,6 +144,8 @@ class Node:
         self.channels: tuple[Channel, ...] = check_channels(tuple(channels))
         self.limits: Limits = limits or Limits()
         self._listen = [parse_address(each) for each in _several(listen)]
+        if not self._listen:
+            raise ValueError("listen is empty; a node listens somewhere, for its peers dial it")
         self._advertise = [
             ListenAddr(*parse_address(each, lowest=1)) for each in _several(advertise)
         ]

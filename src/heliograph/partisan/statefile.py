@@ -53,13 +53,14 @@ class StateFile:
         """
         if not self._path.exists():
             return None
-        state: Term = None
+        content = self._path.read_bytes()
         try:
-            state = decode(self._path.read_bytes())
+            state = decode(content)
             MembershipState.parse(state)
         except (DecodeError, StateError) as error:
             raise StateError(
-                f"{self._path} keeps no membership ({error}); remove it to begin anew", state
+                f"{self._path} keeps no membership, remove it to begin anew; {error.reason}",
+                error.term if isinstance(error, StateError) else content,
             ) from error
         return state
 

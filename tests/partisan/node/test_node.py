@@ -497,6 +497,10 @@ class TestMistakes:
                     await node.join("b@127.0.0.1", "127.0.0.1")
                 with pytest.raises(JoinError, match="cannot join"):
                     await node.join("b@127.0.0.1", "no.such.host.invalid:1")
+                with pytest.raises(UnknownNodeError, match="is this node itself"):
+                    node.monitor(node.name, "sink")
+                with pytest.raises(UnknownNodeError, match="is this node itself"):
+                    await node.call(node.name, "shop", "price")
                 node.register("once")
                 with pytest.raises(NameTakenError):
                     node.register("once")
@@ -586,6 +590,7 @@ class TestMistakes:
         [
             ({"name": "nohost"}, "name@host"),
             ({"listen": "nowhere"}, "host:port"),
+            ({"listen": []}, "listen is empty"),
             ({"listen": "127.0.0.1:70000"}, "host:port"),
             ({"advertise": "127.0.0.1:0"}, "host:port"),
             ({"channels": [Channel("a"), Channel("a")]}, "given twice"),
