@@ -57,6 +57,16 @@ def tier(folder: Path, settings: dict[str, str], **instead: str) -> Agent:
 
 
 @contextmanager
+def two_tiers(folder: Path, far: FarSide, **agents: str) -> Iterator[tuple[Agent, Agent]]:
+    """A second tier that sends to the far side, and an agent that sends to it."""
+    nearer = {"ROTEL_OTLP_EXPORTER_ENDPOINT": far.grpc, "ROTEL_BATCH_TIMEOUT": "50ms"}
+    with tier(folder / "gateway", variables("gateway"), **nearer) as gateway:
+        agents = {"ROTEL_OTLP_EXPORTER_ENDPOINT": gateway.endpoint("grpc"), **agents}
+        with tier(folder / "agent", variables("agent"), **agents) as agent:
+            yield gateway, agent
+
+
+@contextmanager
 def exporting(endpoint: str, **options: object) -> Iterator[Telemetry]:
     """A program that exports to a collector, and has exported all at the end."""
     telemetry = Telemetry()
@@ -75,20 +85,7 @@ def grind_a_sack(telemetry: Telemetry) -> None:
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_all_signals_go_through_both_tiers(protocol: str, tmp_path: Path) -> None:
-    with (
-        FarSide() as far,
-        tier(
-            tmp_path / "gateway",
-            variables("gateway"),
-            ROTEL_OTLP_EXPORTER_ENDPOINT=far.grpc,
-            ROTEL_BATCH_TIMEOUT="50ms",
-        ) as gateway,
-        tier(
-            tmp_path / "agent",
-            variables("agent"),
-            ROTEL_OTLP_EXPORTER_ENDPOINT=gateway.endpoint("grpc"),
-        ) as agent,
-    ):
+    with FarSide() as far, two_tiers(tmp_path, far) as (_, agent):
         with exporting(agent.endpoint(protocol), protocol=protocol) as telemetry:
             grind_a_sack(telemetry)
         grind, sack, ground = (
@@ -107,22 +104,11 @@ def test_all_signals_go_through_both_tiers(protocol: str, tmp_path: Path) -> Non
 
 
 def test_a_second_tier_that_restarts_costs_nothing(tmp_path: Path) -> None:
-    with (
-        FarSide() as far,
-        tier(
-            tmp_path / "gateway",
-            variables("gateway"),
-            ROTEL_OTLP_EXPORTER_ENDPOINT=far.grpc,
-            ROTEL_BATCH_TIMEOUT="50ms",
-        ) as gateway,
-        tier(
-            tmp_path / "agent",
-            variables("agent"),
-            ROTEL_OTLP_EXPORTER_ENDPOINT=gateway.endpoint("grpc"),
-            ROTEL_OTLP_EXPORTER_RETRY_INITIAL_BACKOFF="100ms",
-            ROTEL_OTLP_EXPORTER_RETRY_MAX_BACKOFF="500ms",
-        ) as agent,
-    ):
+    impatient = {
+        "ROTEL_OTLP_EXPORTER_RETRY_INITIAL_BACKOFF": "100ms",
+        "ROTEL_OTLP_EXPORTER_RETRY_MAX_BACKOFF": "500ms",
+    }
+    with FarSide() as far, two_tiers(tmp_path, far, **impatient) as (gateway, agent):
         with exporting(agent.endpoint("grpc"), protocol="grpc") as telemetry:
             telemetry.execute("mill.sack", {"sack": 1})
         far.log("mill.sack")

@@ -304,17 +304,4 @@ def _reference() -> Iterator[str]:
     yield ""
     yield "A catalog is one YAML file, in UTF-8 and by the rules of YAML 1.2. This page is made"
     yield "from the table by which the loader checks it."
-    for record in CATALOG.records():
-        yield ""
-        yield f"## {record.name.capitalize()}"
-        yield ""
-        yield f"{record.brief}."
-        yield ""
-        yield "| key | value | default | meaning |"
-        yield "| --- | --- | --- | --- |"
-        for key in record.keys:
-            default = key.default
-            if key.required:
-                default = f"required, unless `{key.unless}` is given" if key.unless else "required"
-            cells = (f"`{key.name}`", key.shape.words(), default, key.brief)
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield from CATALOG.tables()

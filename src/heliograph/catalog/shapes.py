@@ -478,6 +478,20 @@ class Record(Shape):
                 pending += [shape.first, shape.second]
         yield from seen.values()
 
+    def tables(self) -> Iterator[str]:
+        """This record and those within it for readers: lines of Markdown, a table for each."""
+        for record in self.records():
+            yield from ("", f"## {record.name.capitalize()}", "", f"{record.brief}.", "")
+            yield "| key | value | default | meaning |"
+            yield "| --- | --- | --- | --- |"
+            for key in record.keys:
+                default = key.default
+                if key.required:
+                    unless = f", unless `{key.unless}` is given" if key.unless else ""
+                    default = f"required{unless}"
+                cells = (f"`{key.name}`", key.shape.words(), default, key.brief)
+                yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
 
 def check_file(
     path: str | os.PathLike[str], record: Record, faults: Faults, extra: str = "catalog"

@@ -20,7 +20,7 @@ from heliograph.apps.gateway.config import (
 )
 from heliograph.apps.gateway.exporting import check_export
 from heliograph.apps.gateway.gateway import Gateway
-from heliograph.apps.gateway.shapes import DEFAULT, GATEWAY, format_reference
+from heliograph.apps.gateway.grammar import DEFAULT, GATEWAY, format_reference
 from heliograph.apps.gateway.sharing import Sharing, owner, weight
 
 __all__ = [

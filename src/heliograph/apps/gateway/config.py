@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from heliograph import Telemetry
+from heliograph.apps.gateway.grammar import GATEWAY
 from heliograph.apps.gateway.scraping import installed
-from heliograph.apps.gateway.shapes import GATEWAY
 from heliograph.catalog.config import HANDLERS, plan_handlers
 from heliograph.catalog.errors import ConfigError, Faults, StopReadingError, did_you_mean, shorten
 from heliograph.catalog.shapes import check_file

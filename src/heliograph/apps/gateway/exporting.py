@@ -4,29 +4,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from heliograph.catalog import ConfigError, Fault, FieldSpec, Use, load
-from heliograph.catalog.catalog import Catalog
+from heliograph.apps.gateway.tags import with_tags
+from heliograph.catalog import ConfigError, Fault, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from heliograph.apps.gateway.config import GatewayConfig, Otlp
-    from heliograph.catalog import Document
     from heliograph.otel import Bridge
     from heliograph.otel.configuration import Settings
 
-__all__ = ["check_export", "export", "is_exported", "service", "settings", "tag_key", "with_tags"]
+__all__ = ["check_export", "export", "is_exported", "service", "settings"]
 
 _SERVICE: Final = "heliograph-gateway"
 _ENDPOINTS: Final = tuple(
     f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_", "LOGS_")
 )
-_VALUE: Final = "gateway.device.value"
-"""The event and the metric that a device's tags are attributes of."""
 
 
 def is_exported(config: GatewayConfig) -> bool:
@@ -96,42 +89,3 @@ def export(config: GatewayConfig) -> Bridge:
 def _located(error: Any, otlp: Otlp | None) -> ConfigError:
     where = None if otlp is None else otlp.where
     return ConfigError([Fault(str(each), where) for each in error.faults])
-
-
-# -- Tags ------------------------------------------------------------------------------------------
-
-
-def tag_key(name: str) -> str:
-    """The key under which the event of a value carries a tag."""
-    return f"tag.{name}"
-
-
-def with_tags(catalog: Catalog, names: Sequence[str]) -> Catalog:
-    """The same catalogs, in which the values of devices have these attributes, too."""
-    if not names:
-        return catalog
-    return Catalog(
-        _tagged(each, names) if _VALUE in each.metrics else each for each in catalog.documents
-    )
-
-
-def _tagged(document: Document, names: Sequence[str]) -> Document:
-    tags = tuple(
-        FieldSpec(tag_key(name), tag_key(name), "string", "A tag of the device", attribute=name)
-        for name in names
-    )
-    event, metric = document.events[_VALUE], document.metrics[_VALUE]
-    carried = tuple(Use(tag, required=False) for tag in tags)
-    return replace(
-        document,
-        fields=MappingProxyType({**document.fields, **{tag.name: tag for tag in tags}}),
-        events=MappingProxyType(
-            {
-                **document.events,
-                _VALUE: replace(event, metadata=(*event.metadata, *carried)),
-            }
-        ),
-        metrics=MappingProxyType(
-            {**document.metrics, _VALUE: replace(metric, tags=(*metric.tags, *tags))}
-        ),
-    )

@@ -14,7 +14,7 @@ from heliograph.apps.gateway.events import (
     DEVICE_RECOVERED,
     DEVICE_VALUE,
 )
-from heliograph.apps.gateway.exporting import tag_key
+from heliograph.apps.gateway.tags import tag_key
 from heliograph.modboss import AsyncDevice, Link, Polling, RetryPolicy, is_transient
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
-from heliograph.apps.gateway.exporting import with_tags
+from heliograph.apps.gateway.tags import with_tags
 from heliograph.catalog import load
 
 if TYPE_CHECKING:

@@ -225,15 +225,4 @@ def _reference() -> Iterator[str]:
     yield "`heliograph gateway FILE` is run by a YAML file, in UTF-8 and by the rules of YAML 1.2."
     yield "This page is made from the table by which the gateway checks it. How to write one:"
     yield "[Run a gateway](../how-to/run-a-gateway.md)."
-    for record in GATEWAY.records():
-        yield ""
-        yield f"## {record.name.capitalize()}"
-        yield ""
-        yield f"{record.brief}."
-        yield ""
-        yield "| key | value | default | meaning |"
-        yield "| --- | --- | --- | --- |"
-        for key in record.keys:
-            default = "required" if key.required else key.default
-            cells = (f"`{key.name}`", key.shape.words(), default, key.brief)
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield from GATEWAY.tables()
