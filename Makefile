@@ -21,7 +21,7 @@ FULLY_COVERED := \
         src/heliograph/modboss/$(part).py) \
     $(foreach part,config connection core delivery detecting detection effects identity inputs membership mesh peers remote streams,\
         src/heliograph/partisan/protocol/$(part).py) \
-    $(foreach part,counting overlaid partners states trees,src/heliograph/partisan/protocol/$(part).py) \
+    $(foreach part,counting overlaid partners states trees witnesses,src/heliograph/partisan/protocol/$(part).py) \
     $(foreach part,broadcasting causal plumtree relay,src/heliograph/partisan/protocol/$(part).py) \
     src/heliograph/partisan/protocol/overlay/** \
     $(foreach part,experiments graphs network plots report scale scenario schedules,\

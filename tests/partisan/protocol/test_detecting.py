@@ -199,20 +199,24 @@ def test_and_judge_sooner() -> None:
     assert len(play.do(inputs.Fired(HEALTH))) == 1
 
 
-def test_it_says_so_if_it_hears_whom_others_suspect_and_asks_it() -> None:
+def test_it_asks_whom_others_suspect_and_says_so_if_it_answers() -> None:
     play, connections = playing()
     number = play.accept(N3)
     play.core.touch(connections[N2][0], play.now)
     play.now += 1
     play.hear(number, Forward(DETECTOR, (SUSPECT, N2)))
 
-    assert [message.message for _, message in tells(play)] == [(ALIVE, N2)]
+    assert tells(play) == []
     asked = [each for each in of(Write, play.effects) if isinstance(each.message, Ping)]
     assert {each.connection for each in asked} == set(connections[N2])
     # They are under way, and not sent again.
     play.now += IDLE
     play.hear(number, Forward(DETECTOR, (SUSPECT, N2)))
     assert play.effects == []
+    ping = next(each for each in asked if each.connection == connections[N2][0]).message
+    assert isinstance(ping, Ping)
+    play.hear(connections[N2][0], Pong(N2, ping.id, ping.timestamp))
+    assert [message.message for _, message in tells(play)] == [(ALIVE, N2)]
 
 
 def test_what_is_said_by_strangers_or_of_strangers_or_nonsense() -> None:

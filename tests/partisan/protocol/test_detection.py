@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from heliograph.partisan.wire import Atom
 
 SECOND = 1_000_000_000
 A, B, C, D, X = (Atom(f"{each}@127.0.0.1") for each in "abcdx")
-SUSPECT, ALIVE = Atom("suspect"), Atom("alive")
+SUSPECT, ALIVE, STRANGER = Atom("suspect"), Atom("alive"), Atom("stranger")
 
 
 def detector(**options: Any) -> Detector:
@@ -71,7 +72,7 @@ def test_a_timer_that_is_late_counts_against_the_node_itself() -> None:
 
 
 def test_the_timeout_shrinks_as_the_paper_has_it() -> None:
-    suspicion = Suspicion(0, shortest=4, longest=24, needed=3)
+    suspicion = Suspicion(0, shortest=4, longest=24, needed=3, asked=[B, C, D, X])
     seen = [suspicion.timeout()]
 
     for by in (B, B, C, D, X):
@@ -83,32 +84,70 @@ def test_the_timeout_shrinks_as_the_paper_has_it() -> None:
 
 
 def test_with_nobody_who_could_confirm_it_is_the_shortest() -> None:
-    assert Suspicion(0, shortest=4, longest=24, needed=0).timeout() == 4
+    assert Suspicion(0, shortest=4, longest=24, needed=3, asked=[]).timeout() == 4
+
+
+def test_of_fewer_who_can_confirm_all_have_to() -> None:
+    suspicion = Suspicion(0, shortest=4, longest=24, needed=3, asked=[B, C])
+    suspicion.confirm(B)
+    assert suspicion.timeout() == 24 - round(20 * log(2) / log(3))
+    suspicion.release(C)
+    assert suspicion.timeout() == 4
+
+
+def test_only_those_who_were_asked_count() -> None:
+    suspicion = Suspicion(0, shortest=4, longest=24, needed=3, asked=[B])
+    suspicion.confirm(C)
+    assert suspicion.timeout() == 24
+    suspicion.confirm(B)
+    assert not suspicion.vouch(C)
+    assert suspicion.timeout() == 4
+    assert suspicion.vouch(B)
+    assert not suspicion.vouch(B)
+    assert suspicion.timeout() == 24
 
 
 names = st.sampled_from([Atom(f"n{each}@h") for each in range(8)])
+said_by = st.lists(st.tuples(st.sampled_from(["confirm", "vouch", "release"]), names))
 
 
-@given(
-    st.integers(1, 100),
-    st.integers(1, 10),
-    st.integers(0, 5),
-    st.lists(st.tuples(st.booleans(), names)),
-)
+@given(st.integers(1, 100), st.integers(1, 10), st.integers(0, 5), st.sets(names), said_by)
 def test_a_timeout_is_always_between_the_shortest_and_the_longest(
-    shortest: int, factor: int, needed: int, said: list[tuple[bool, Atom]]
+    shortest: int, factor: int, needed: int, asked: set[Atom], said: list[tuple[str, Atom]]
 ) -> None:
-    suspicion = Suspicion(0, shortest, shortest * factor, needed)
+    suspicion = Suspicion(0, shortest, shortest * factor, needed, asked)
 
-    for confirms, by in said:
-        before = suspicion.timeout()
-        suspicion.confirm(by) if confirms else suspicion.vouch(by)
+    for what, by in said:
+        before, heard_by = suspicion.timeout(), set(suspicion.heard_by)
+        getattr(suspicion, what)(by)
         after = suspicion.timeout()
         assert shortest <= after <= shortest * factor
         assert len(suspicion.confirmed) <= needed
         assert not suspicion.confirmed & suspicion.heard_by
-        if not confirms:
+        assert suspicion.confirmed | suspicion.heard_by <= suspicion.asked <= asked
+        if by not in asked:
+            assert after == before
+        if what == "vouch":
             assert after >= before
+        elif what == "confirm" or by not in suspicion.confirmed | heard_by:
+            assert after <= before or heard_by == suspicion.heard_by
+
+
+@given(st.integers(1, 100), st.integers(1, 10), st.sets(names), st.sets(names))
+def test_the_more_confirm_the_sooner_it_ends(
+    shortest: int, factor: int, some: set[Atom], more: set[Atom]
+) -> None:
+    asked = [Atom(f"n{each}@h") for each in range(8)]
+    few, many = (Suspicion(0, shortest, shortest * factor, 3, asked) for _ in range(2))
+    for by in some:
+        few.confirm(by)
+        many.confirm(by)
+    for by in more:
+        many.confirm(by)
+
+    assert many.timeout() <= few.timeout()
+    if len(some | more) >= 3:
+        assert many.timeout() == shortest
 
 
 # -- The detector ----------------------------------------------------------------------------------
@@ -145,18 +184,18 @@ def test_confirmed_by_others_and_declared_down() -> None:
 
     assert it.judge(X, 8 * SECOND) == []
     for by in (B, C, D):
-        assert it.told(by, (SUSPECT, X), 5 * SECOND, hears=False) == []
+        assert it.told(by, (SUSPECT, X), 5 * SECOND) == []
     assert it.judge(X, 4 * SECOND - 1) == []
     assert it.judge(X, 4 * SECOND) == [Judge(X, "down", 4 * SECOND, 3)]
     assert it.judge(X, 99 * SECOND) == []
 
 
 def test_what_others_suspected_before_confirms_as_well_unless_it_is_old_or_not_asked_for() -> None:
-    it = detector(suspicion=4 * SECOND, longest=6, confirmations=2)
+    it = detector(suspicion=4 * SECOND, longest=6, confirmations=3)
 
-    assert it.told(B, (SUSPECT, X), 0, hears=False) == [Probe(X)]
-    it.told(C, (SUSPECT, X), 90 * SECOND, hears=False)
-    it.told(D, (SUSPECT, X), 90 * SECOND, hears=False)
+    assert it.told(B, (SUSPECT, X), 0) == [Probe(X)]
+    it.told(C, (SUSPECT, X), 90 * SECOND)
+    it.told(D, (SUSPECT, X), 90 * SECOND)
     it.missed(X, [B, C, X], now=91 * SECOND)
 
     # B is long ago, D is no peer.
@@ -166,35 +205,87 @@ def test_what_others_suspected_before_confirms_as_well_unless_it_is_old_or_not_a
 def test_rumours_end_when_the_peer_is_heard_or_gone_and_are_bounded() -> None:
     it = detector(confirmations=1)
 
-    for end in (it.heard, it.gone):
-        it.told(B, (SUSPECT, X), 0, hears=False)
-        assert end(X, 1) == []
+    # Who suspects it is told that it was heard.
+    for end, then in ((it.heard, [Tell(B, (ALIVE, X))]), (it.gone, [])):
+        it.told(B, (SUSPECT, X), 0)
+        assert it.suspecting(X) == [B]
+        assert end(X, 1) == then
+        assert it.suspecting(X) == []
         it.missed(X, [B, C], now=2)
         assert it.suspects[X].confirmed == set()
         it.heard(X, 3)
-    it.told(B, (SUSPECT, X), 0, hears=False)
-    it.told(C, (SUSPECT, X), 0, hears=False)
+    it.told(B, (SUSPECT, X), 0)
+    it.told(C, (SUSPECT, X), 0)
     assert list(it._rumours[X]) == [C]
     for each in range(2000):
-        it.told(B, (SUSPECT, Atom(f"n{each}@h")), 0, hears=False)
+        it.told(B, (SUSPECT, Atom(f"n{each}@h")), 0)
     assert len(it._rumours) == 1024
 
 
-def test_who_hears_the_suspect_says_so_and_asks_it() -> None:
+def test_who_is_told_of_a_suspect_asks_it_and_says_so_when_it_answers() -> None:
     it = detector()
 
-    assert it.told(B, (SUSPECT, X), 0, hears=True) == [Tell(B, (ALIVE, X)), Probe(X)]
+    assert it.told(B, (SUSPECT, X), 0) == [Probe(X)]
+    assert it.told(C, (SUSPECT, X), 0) == [Probe(X)]
     assert it.suspects == {}
+    assert it.heard(X, 1) == [Tell(B, (ALIVE, X)), Tell(C, (ALIVE, X))]
+    assert it.heard(X, 2) == []
+
+
+def test_in_a_partial_view_a_suspicion_is_a_question() -> None:
+    it, other = detector(), detector()
+    it.introduction, other.introduction = b"a", b"b"
+    other.node = B
+
+    _, _, asked = it.missed(X, [B], now=0, among=5)
+    assert asked == Tell(B, (SUSPECT, X, b"a"))
+    # Who does not know the suspect says so, and is not waited for.
+    [stranger] = other.told(A, asked.message, 0, knows=False)
+    assert stranger == Tell(A, (STRANGER, X))
+    assert it.suspects[X].timeout() == 24 * SECOND
+    assert it.told(B, stranger.message, 0) == []
+    assert it.suspects[X].timeout() == 4 * SECOND
+    assert it.told(B, (STRANGER, D), 0) == []
+
+
+def test_a_question_is_answered_by_who_suspects_the_same_or_did_so_lately() -> None:
+    it = detector(suspicion=4 * SECOND, longest=6)
+    question = (SUSPECT, X, b"b")
+
+    it.missed(X, [C], now=0)
+    assert it.told(B, question, 1) == [Tell(B, (SUSPECT, X))]
+    assert it.told(C, question, 1) == []  # which was told
+    assert it.told(B, (SUSPECT, X), 1) == []  # no question
+    [judged] = it.judge(X, 60 * SECOND)
+    assert judged == Judge(X, "down", 60 * SECOND, 1)
+    assert it.told(B, question, 61 * SECOND, knows=False) == [Tell(B, (SUSPECT, X))]
+    # Not for ever, and not after it was heard again.
+    assert it.told(B, question, 200 * SECOND, knows=False) == [Tell(B, (STRANGER, X))]
+    it.missed(X, [], now=200 * SECOND)
+    it.judge(X, 300 * SECOND)
+    it.heard(X, 301 * SECOND)
+    assert it.told(B, question, 302 * SECOND) == [Probe(X)]
+
+
+def test_so_many_that_were_declared_down_are_remembered() -> None:
+    it = detector()
+    for each in range(1100):
+        name = Atom(f"n{each}@h")
+        it.missed(name, [], now=0)
+        it.judge(name, 900 * SECOND)
+
+    assert len(it._judged) == 1024
+    assert Atom("n1099@h") in it._judged
 
 
 def test_being_heard_by_others_is_the_suspecting_nodes_own_trouble() -> None:
     it = detector(suspicion=4 * SECOND, longest=6)
     it.missed(X, [B, C, D, X], now=0)
     it.answered()
-    it.told(B, (SUSPECT, X), 1, hears=False)
+    it.told(B, (SUSPECT, X), 1)
 
-    assert it.told(C, (ALIVE, X), 2, hears=False) == []
-    assert it.told(C, (ALIVE, X), 3, hears=False) == []
+    assert it.told(C, (ALIVE, X), 2) == []
+    assert it.told(C, (ALIVE, X), 3) == []
 
     assert it.deadline(X) == 2 * 24 * SECOND
     assert it.heard(X, SECOND) == [Judge(X, "alive", SECOND, 1)]
@@ -203,7 +294,7 @@ def test_being_heard_by_others_is_the_suspecting_nodes_own_trouble() -> None:
 def test_a_suspect_answers_and_trusts_itself_less() -> None:
     it = detector()
 
-    assert it.told(B, (SUSPECT, A), 0, hears=False) == [Probe(B)]
+    assert it.told(B, (SUSPECT, A), 0) == [Probe(B)]
     assert it.health.score == 1
 
 
@@ -215,18 +306,27 @@ def test_of_a_peer_that_is_gone_otherwise() -> None:
     assert it.gone(X, 6) == []
 
 
-@pytest.mark.parametrize("nonsense", [(), ("suspect",), ("suspect", b"x"), (SUSPECT, 1, 2), 7, []])
+@pytest.mark.parametrize(
+    "nonsense", [(), ("suspect",), ("suspect", b"x"), (SUSPECT, 1, 2), (ALIVE, 3), 7, []]
+)
 def test_nonsense_does_nothing(nonsense: Any) -> None:
     it = detector()
 
-    assert it.told(B, nonsense, 0, hears=False) == []
-    assert it.told(B, (ALIVE, X), 0, hears=False) == []
+    assert it.told(B, nonsense, 0) == []
+    assert it.told(B, (ALIVE, X), 0) == []
     assert it.health.score == 0
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("suspicion", 0), ("longest", 0), ("confirmations", -1), ("health", 0), ("late", 0)],
+    [
+        ("suspicion", 0),
+        ("longest", 0),
+        ("confirmations", -1),
+        ("witnesses", -1),
+        ("health", 0),
+        ("late", 0),
+    ],
 )
 def test_settings_out_of_range(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} of detection is {value}"):

@@ -109,9 +109,9 @@ class Puppet(Overlay):
 class Stage:
     """One node, and what is done to it."""
 
-    def __init__(self, config: ProtocolConfig | None = None) -> None:
+    def __init__(self, config: ProtocolConfig | None = None, puppet: type[Puppet] = Puppet) -> None:
         self.now = SECOND
-        self.core = OverlayCore(S1, Puppet, config=config, random=random.Random(0), now=self.now)
+        self.core = OverlayCore(S1, puppet, config=config, random=random.Random(0), now=self.now)
         assert isinstance(self.core.overlay, Puppet)
         self.puppet: Puppet = self.core.overlay
         self.dials: list[Dial] = []

@@ -185,7 +185,7 @@ class NodeCore(Mesh):
         if key.kind == "connect":
             peer = self.peers.get(Atom(key.of))
             return [] if peer is None else self._connect(peer, now)
-        if key.kind in {"suspect", "health"}:
+        if key.kind in {"suspect", "health", "acquaint"}:
             assert self.detecting is not None
             return self.detecting.fired(key, now, self._timestamp(now))
         connection = self.connections.get(int(key.of))
@@ -204,7 +204,7 @@ class NodeCore(Mesh):
 
     def _request(self, request: inputs.Request) -> list[Effect]:
         self._reach(request.peer, UNDEFINED)
-        peer, message, channel = self.remote.request(request, self._random)
+        peer, message, channel = self.remote.request(request, self.random)
         connections = self._reach(peer, channel)
         return [Write(connections[0], message)]
 
@@ -214,12 +214,12 @@ class NodeCore(Mesh):
             connections = self._reach(name, channel)
             key = send.partition_key
             if key is None:
-                key = self._random.randrange(len(connections))
+                key = self.random.randrange(len(connections))
             return [Write(connections[key % len(connections)], Forward(send.target, send.message))]
         self._member(name)
         lanes = self.lanes(name, channel)
         key = send.partition_key
-        lane = self._random.randrange(lanes) if key is None else key % lanes
+        lane = self.random.randrange(lanes) if key is None else key % lanes
         stream = self.delivery.outgoing(name, channel, lane)
         connections = self.lane_route(name, channel)
         payload = (send.target, send.message)
@@ -319,7 +319,7 @@ class NodeCore(Mesh):
             case Relay() | RawRelay():
                 return self.trees.relayed(connection.peer, message, self._direct(), now)
             case RpcCall() | Monitor() | Demonitor() | Down():
-                effects, answers = self.remote.received(message, channel, self._random)
+                effects, answers = self.remote.received(message, channel, self.random)
                 return [*effects, *self._answer(answers)]
             case _:
                 self.statistics.ignored += 1

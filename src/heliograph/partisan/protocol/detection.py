@@ -11,11 +11,22 @@ machine of its own:
     told. The time until it is declared down shrinks as more of them say that they suspect it too,
     from the longest, which leaves a slow node time to notice that it is slow, to the shortest.
 
-The paper's probes go to random members through others; here every member has connections to every
-other, so that whoever is told of a suspicion looks at its own: it pings the suspect, confirms the
-suspicion once it shares it, or says that it hears the suspect. The latter is the paper's nack, in
-that it tells the suspecting node of its own trouble. The suspect itself is told as well, and
-answers.
+The paper's probes go to random members through others; here whoever is told of a suspicion looks at
+its own connections: it pings the suspect, and confirms the suspicion once it shares it, or says
+that it has heard the suspect. The latter is the paper's nack, in that it tells the suspecting node
+of its own trouble. The suspect itself is told as well, and answers.
+
+In a full mesh all have connections to the suspect. In a partial view few have, and they need not be
+connected to who suspects it (see `heliograph.partisan.protocol.witnesses`): there a suspicion is a
+question. It says who asks, so that the answer finds its way, and who has no connection to the
+suspect answers that, and is not waited for. Only those who were asked count.
+
+| message                   | from                        | what follows            |
+| ------------------------- | --------------------------- | ----------------------- |
+| `{suspect, Node}`         | who suspects it, too        | it is confirmed         |
+| `{suspect, Node, Asking}` | the same, in a partial view | the same, and an answer |
+| `{alive, Node}`           | who has heard it since      | the longest time again  |
+| `{stranger, Node}`        | who has no connection to it | one less to wait for    |
 
 `Detector` puts both together for one node. Messages go to a name that only nodes of our kind have,
 and only to those; an Erlang node notices nothing.
@@ -30,7 +41,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from heliograph.partisan.wire import Atom
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from heliograph.partisan.wire import Term
 
@@ -52,9 +63,14 @@ DETECTOR: Final = Atom("heliograph_detector")
 """The name that messages about suspects go to."""
 _SUSPECT: Final = Atom("suspect")
 _ALIVE: Final = Atom("alive")
+_STRANGER: Final = Atom("stranger")
 _SECOND: Final = 1_000_000_000
+_LATELY: Final = 2
+"""Longest suspicions for which a node that was declared down is remembered: others may have begun
+to suspect it as much later; our choice."""
 _RUMOURS: Final = 1_024
-"""Nodes that others suspect and this one doesn't, with who does; our choice, the oldest goes."""
+"""Nodes that others suspect and this one doesn't, with who does, and nodes that were declared down;
+our choice, the oldest goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,10 @@ class DetectionConfig:
     """How many times that the longest is; the paper's beta, and memberlist's."""
     confirmations: int = 3
     """Confirmations that bring it down to the shortest; the paper's K."""
+    witnesses: int = 6
+    """Nodes that are asked in a partial view, and neighbors that a neighbor is told of; our choice:
+    twice the confirmations, for some may be gone. With 0 nobody is asked: a suspicion is then the
+    shortest."""
     health: int = 8
     """Local health is from 0 to one below this; the paper's S, and memberlist's `awareness`."""
     late: float = 0.5
@@ -79,7 +99,13 @@ class DetectionConfig:
     choice."""
 
     def __post_init__(self) -> None:
-        for name, lowest in (("suspicion", 1), ("longest", 1), ("confirmations", 0), ("health", 1)):
+        for name, lowest in (
+            ("suspicion", 1),
+            ("longest", 1),
+            ("confirmations", 0),
+            ("witnesses", 0),
+            ("health", 1),
+        ):
             if getattr(self, name) < lowest:
                 value = getattr(self, name)
                 raise ValueError(f"{name} of detection is {value}; it must be at least {lowest}")
@@ -123,17 +149,23 @@ class Suspicion:
         began: When it was first suspected, in nanoseconds.
         shortest: Nanoseconds until it is declared down, once enough have confirmed.
         longest: The same if nobody has.
-        needed: How many have to; 0 if there is nobody who could.
+        needed: How many have to, or all who can if they are fewer.
+        asked: Who can.
 
     Attributes:
         began: See above.
+        asked: See above; without those who turned out not to know the suspect.
         confirmed: Who else suspects it.
+        heard_by: Who hears it.
     """
 
-    __slots__ = ("_longest", "_needed", "_shortest", "began", "confirmed", "heard_by")
+    __slots__ = ("_longest", "_needed", "_shortest", "asked", "began", "confirmed", "heard_by")
 
-    def __init__(self, began: int, shortest: int, longest: int, needed: int) -> None:
+    def __init__(
+        self, began: int, shortest: int, longest: int, needed: int, asked: Iterable[Atom]
+    ) -> None:
         self.began: int = began
+        self.asked: set[Atom] = set(asked)
         self.confirmed: set[Atom] = set()
         self.heard_by: set[Atom] = set()
         self._shortest = shortest
@@ -143,14 +175,25 @@ class Suspicion:
     def confirm(self, by: Atom) -> None:
         """Note that somebody suspects it too; of more than are needed nobody is remembered."""
         self.heard_by.discard(by)
-        if len(self.confirmed) < self._needed:
+        if by in self.asked and len(self.confirmed) < self._needed:
             self.confirmed.add(by)
 
-    def vouch(self, by: Atom) -> None:
-        """Note that somebody hears it: then it is more likely our trouble than the suspect's."""
+    def vouch(self, by: Atom) -> bool:
+        """Note that somebody hears it: then it is more likely our trouble than the suspect's.
+
+        Returns:
+            Whether that is news.
+        """
         self.confirmed.discard(by)
-        if len(self.heard_by) < max(self._needed, 1):
-            self.heard_by.add(by)
+        if by not in self.asked or by in self.heard_by:
+            return False
+        self.heard_by.add(by)
+        return True
+
+    def release(self, by: Atom) -> None:
+        """Wait no more for somebody who does not know the suspect."""
+        for each in (self.asked, self.confirmed, self.heard_by):
+            each.discard(by)
 
     def timeout(self) -> int:
         """Return how long after it began the suspect is declared down, in nanoseconds.
@@ -160,9 +203,10 @@ class Suspicion:
         """
         if self.heard_by:
             return self._longest
-        if not self._needed:
+        needed = min(self._needed, len(self.asked))
+        if not needed:
             return self._shortest
-        part = log(len(self.confirmed) + 1) / log(self._needed + 1)
+        part = log(len(self.confirmed) + 1) / log(needed + 1)
         return max(self._shortest, self._longest - round((self._longest - self._shortest) * part))
 
 
@@ -213,6 +257,8 @@ class Detector:
     Attributes:
         health: The node's own.
         suspects: By name.
+        introduction: How the node introduces itself to those it asks; None in a full mesh, where
+            everybody knows it.
     """
 
     def __init__(self, node: Atom, config: DetectionConfig, ping_timeout: int) -> None:
@@ -220,7 +266,9 @@ class Detector:
         self.config = config
         self.health: LocalHealth = LocalHealth(config.health)
         self.suspects: dict[Atom, Suspicion] = {}
+        self.introduction: Term = None
         self._rumours: dict[Atom, dict[Atom, int]] = {}  # who suspects whom that we don't
+        self._judged: dict[Atom, int] = {}  # whom this node has declared down, and when
         self._ping_timeout = ping_timeout
 
     # --- the node's own work ---
@@ -246,26 +294,31 @@ class Detector:
         shortest = round(self.config.suspicion * max(1.0, log10(others + 2)))
         return shortest, shortest * self.config.longest
 
-    def missed(self, peer: Atom, others: Sequence[Atom], now: int) -> list[Action]:
+    def missed(
+        self, peer: Atom, others: Sequence[Atom], now: int, *, among: int | None = None
+    ) -> list[Action]:
         """A peer has not answered a ping in time.
 
         Args:
             peer: Which.
-            others: All peers of our kind; it may be among them.
+            others: All peers of our kind, or those who may know more; it may be among them.
             now: Nanoseconds.
+            among: How many peers there are; as many as `others` if None.
         """
         if peer in self.suspects:
             return []
         self.health.worse()
-        witnesses = [each for each in others if each != peer and each not in self.suspects]
-        shortest, longest = self.bounds(len(others))
-        needed = min(self.config.confirmations, len(witnesses))
-        suspicion = Suspicion(now, shortest, longest, needed)
+        asked = [each for each in others if each != peer and each not in self.suspects]
+        shortest, longest = self.bounds(len(others) if among is None else among)
+        suspicion = Suspicion(now, shortest, longest, self.config.confirmations, asked)
         self.suspects[peer] = suspicion
         for by, at in self._rumours.pop(peer, {}).items():
-            if by in witnesses and now - at < longest:
+            if now - at < longest:
                 suspicion.confirm(by)
-        told: list[Action] = [Tell(each, (_SUSPECT, peer)) for each in (peer, *witnesses)]
+        message: Term = (_SUSPECT, peer)
+        if self.introduction is not None:
+            message = (_SUSPECT, peer, self.introduction)
+        told: list[Action] = [Tell(each, message) for each in (peer, *asked)]
         return [Suspect(peer, suspicion.timeout()), *told]
 
     def answered(self) -> None:
@@ -273,45 +326,66 @@ class Detector:
         self.health.better()
 
     def heard(self, peer: Atom, now: int) -> list[Action]:
-        """Something has come of a peer."""
-        self._rumours.pop(peer, None)
-        return self._end(peer, "alive", now)
+        """Something has come of a peer. Those who suspect it are told."""
+        self._judged.pop(peer, None)
+        suspecting = self._rumours.pop(peer, ())
+        told: list[Action] = [Tell(each, (_ALIVE, peer)) for each in suspecting]
+        return [*self._end(peer, "alive", now), *told]
 
     def gone(self, peer: Atom, now: int) -> list[Action]:
         """A peer is gone for other reasons."""
         self._rumours.pop(peer, None)
         return self._end(peer, "gone", now)
 
-    def told(self, by: Atom, message: Term, now: int, *, hears: bool) -> list[Action]:
+    def suspecting(self, peer: Atom) -> list[Atom]:
+        """Return who suspects a peer that this node does not, the latest last."""
+        return [*self._rumours.get(peer, ())]
+
+    def told(self, by: Atom, message: Term, now: int, *, knows: bool = True) -> list[Action]:
         """Take a message of another node's detector.
 
         Args:
             by: Who has sent it.
             message: What it says.
             now: Nanoseconds.
-            hears: Whether the node that it is about is a peer that was heard of late.
+            knows: Whether there is a connection to the node that it is about.
         """
         match message:
-            case ("suspect", Atom(peer)) if peer == self.node:
-                self.health.worse()  # we have not answered in time
-                return [Probe(by)]  # which shows that we live
             case ("suspect", Atom(peer)):
-                suspicion = self.suspects.get(peer)
-                if suspicion is not None:
-                    suspicion.confirm(by)
-                    return []
-                if hears:
-                    return [Tell(by, (_ALIVE, peer)), Probe(peer)]
-                self._rumoured(peer, by, now)
-                return [Probe(peer)]
+                return self._suspected(by, peer, now, asks=False, knows=knows)
+            case ("suspect", Atom(peer), _):
+                return self._suspected(by, peer, now, asks=True, knows=knows)
             case ("alive", Atom(peer)):
                 suspicion = self.suspects.get(peer)
-                if suspicion is not None and by not in suspicion.heard_by:
-                    suspicion.vouch(by)
+                if suspicion is not None and suspicion.vouch(by):
                     self.health.worse()
+                return []
+            case ("stranger", Atom(peer)):
+                suspicion = self.suspects.get(peer)
+                if suspicion is not None:
+                    suspicion.release(by)
                 return []
             case _:
                 return []
+
+    def _suspected(
+        self, by: Atom, peer: Atom, now: int, *, asks: bool, knows: bool
+    ) -> list[Action]:
+        if peer == self.node:
+            self.health.worse()  # we have not answered in time
+            return [Probe(by)]  # which shows that we live
+        suspicion = self.suspects.get(peer)
+        if suspicion is not None:
+            suspicion.confirm(by)
+            # Whom we have asked knows that we suspect it.
+            return [Tell(by, (_SUSPECT, peer))] if asks and by not in suspicion.asked else []
+        judged = self._judged.get(peer)
+        if asks and judged is not None and now - judged < _LATELY * self.bounds(0)[1]:
+            return [Tell(by, (_SUSPECT, peer))]
+        if asks and not knows:
+            return [Tell(by, (_STRANGER, peer))]
+        self._rumoured(peer, by, now)
+        return [Probe(peer)]
 
     def deadline(self, peer: Atom) -> int:
         """Return when a suspect is to be declared down, in nanoseconds."""
@@ -328,6 +402,11 @@ class Detector:
         suspicion = self.suspects.pop(peer, None)
         if suspicion is None:
             return []
+        if outcome == "down":
+            self._judged.pop(peer, None)
+            self._judged[peer] = now
+            if len(self._judged) > _RUMOURS:
+                del self._judged[next(iter(self._judged))]
         return [Judge(peer, outcome, now - suspicion.began, len(suspicion.confirmed))]
 
     def _rumoured(self, peer: Atom, by: Atom, now: int) -> None:

@@ -113,6 +113,7 @@ class Mesh:
         tag: What kind of node it is, in the original's sense.
         detecting: Suspicions; None without.
         whole: Whether every member is a peer of every other.
+        random: As above.
     """
 
     whole: ClassVar[bool] = True
@@ -130,7 +131,7 @@ class Mesh:
         self.spec = spec
         self.name: Atom = spec.name
         self.config: ProtocolConfig = config if config is not None else ProtocolConfig()
-        self._random = random
+        self.random: Random = random
         self._system_offset = system_offset
         self.identity: Identity = new_identity(random.randbytes)
         self._parse = self._read if parse is None else parse
@@ -229,9 +230,18 @@ class Mesh:
         """Tell whether a peer is known to be of our kind."""
         return self.delivery.run(name) is not None
 
+    @property
+    def reaches_all(self) -> bool:
+        """Whether any node may be dialled for a moment, member or not: here none needs to be."""
+        return False
+
+    def reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:  # noqa: ARG002
+        """Connect to a node that is no member, for a moment: here nobody does."""
+        return []
+
     def reference(self) -> Term:
         """Make a remote reference never used before."""
-        return self.remote.new_reference(self._random)
+        return self.remote.new_reference(self.random)
 
     # --- connections ---
 
@@ -349,7 +359,7 @@ class Mesh:
         peer = self.peers[name]
         why = reason if reason in _DOWN_REASONS else "failure"
         if reason not in _FINAL_REASONS:
-            peer.failed(connection.number, now, self._random)
+            peer.failed(connection.number, now, self.random)
         effects = peer.lost(connection.number, channel, why, now)
         remain = self._reroute(name, channel)
         if not peer.connected:
@@ -383,7 +393,7 @@ class Mesh:
         return MembershipState.parse(state, entries=config.members, tokens=config.tokens)
 
     def _token(self) -> bytes:
-        return self._random.randbytes(_TOKEN_LENGTH)
+        return self.random.randbytes(_TOKEN_LENGTH)
 
     def _with_self(self, members: OrSet) -> OrSet:
         """Return the set with this node in it, as it is now and not as it was formerly."""

@@ -32,7 +32,7 @@ from heliograph.partisan.protocol.inputs import TimerKey
 from heliograph.partisan.protocol.mesh import MEMBERSHIP
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.partners import ADDRESSES, Partner
-from heliograph.partisan.protocol.states import manager_of, other_channels, run_of
+from heliograph.partisan.protocol.states import announced, manager_of, other_channels, run_of
 from heliograph.partisan.protocol.trees import TREE
 from heliograph.partisan.wire import Atom, NodeSpec
 from heliograph.partisan.wire.messages import (
@@ -164,7 +164,7 @@ class OverlayCore(NodeCore):
 
     def state(self) -> Term:
         """Return what others get to know of this node when they connect."""
-        return self.overlay.state()
+        return announced(self.overlay.state(), self.identity.actor)
 
     def specs(self) -> list[NodeSpec]:
         """Return this node and its neighbors."""
@@ -178,6 +178,15 @@ class OverlayCore(NodeCore):
         """Tell whether a peer passes on what it gets for others: by strategies, only our kind."""
         return not self._kind.startswith("scamp") or super().passes_on(name)
 
+    @property
+    def reaches_all(self) -> bool:
+        """Whether any node may be dialled for a moment, neighbor or not."""
+        return self.overlay.reaches_all
+
+    def reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:
+        """Connect to a node that need not be a neighbor; the connection goes if it is not used."""
+        return self._reach_out(spec, now)
+
     def joined(self, name: Atom) -> bool:
         """Tell whether a node was met that was to be joined through, and there is a neighbor."""
         _, met = self._joins.get(name, (None, True))
@@ -187,12 +196,17 @@ class OverlayCore(NodeCore):
 
     def _start(self, now: int) -> list[Effect]:
         again = now + self.config.delivery.retransmit_interval
-        return [out.SetTimer(_RETRANSMIT, again), *self._tell(on.Start(), now)]
+        return [
+            out.SetTimer(_RETRANSMIT, again),
+            *([] if self.detecting is None else self.detecting.start(now)),
+            *self._tell(on.Start(), now),
+        ]
 
     def _stop(self, now: int) -> list[Effect]:
         with _Doing(self):
             gone = self._hang_up(list(self.connections.values()), "shutdown", now)
-        return [out.CancelTimer(_RETRANSMIT), *gone]
+        unwatched = [] if self.detecting is None else self.detecting.stop()
+        return [out.CancelTimer(_RETRANSMIT), *unwatched, *gone]
 
     def _join(self, join: inputs.Join, now: int) -> list[Effect]:
         known = self.peers.get(join.name)
@@ -326,6 +340,8 @@ class OverlayCore(NodeCore):
         effects += [connected, *partner.opened(connection.number, channel)]
         first = self._reroute(name, channel) == 1
         partner.tried = 0
+        if self.detecting is not None:
+            effects += self.detecting.met(name, now)
         if name in self._joins:
             self._joins[name] = (self._joins[name][0], True)
         effects += self._flush_outbox(partner, now)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from heliograph.partisan.protocol.effects import Mismatched
 from heliograph.partisan.protocol.identity import read_actor, read_epoch
 from heliograph.partisan.wire import Atom, TermMap
+from heliograph.partisan.wire.terms import term_map
 
 if TYPE_CHECKING:
     from heliograph.partisan.wire import ChannelSpec, NodeSpec, Term
 
-__all__ = ["manager_of", "other_channels", "run_of"]
+__all__ = ["announced", "manager_of", "other_channels", "run_of"]
 
 _LONGEST = 64  # characters of a word that a peer has chosen
 _LONGEST_LIST = 255
@@ -38,8 +39,23 @@ def run_of(state: Term) -> int | None:
             return read_epoch(epoch)
         case ("full_v1" | "scamp_v1", actor, *_) | ("scamp_v2", _, actor, *_):
             return read_actor(actor)
+        case dict() | TermMap():
+            return next((run for key in state if (run := read_actor(key)) is not None), None)
         case _:
             return None
+
+
+def announced(state: Term, actor: bytes) -> Term:
+    """Return a state that announces a run, where it has no place for that.
+
+    The original's star and static lists tell a set of nodes, and look at nobody else's: what is no
+    node in it harms nobody.
+    """
+    match state:
+        case dict() | TermMap():
+            return term_map([*state.items(), (actor, [])])
+        case _:
+            return state
 
 
 def other_channels(own: NodeSpec, theirs: NodeSpec) -> list[Mismatched]:

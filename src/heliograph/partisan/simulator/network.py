@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of a full mesh on a simulated network, in simulated time, the same for the same seed.
+"""Nodes on a simulated network, in simulated time, the same for the same seed.
 
-The nodes are `NodeCore`s, the very class that runs on sockets. A connection is what TCP gives,
-frames in order and none twice, unless the `Weather` says that somebody on the way drops or reorders
-some of them. A partition holds frames back until it heals; dials across it time out. A node that
-crashes loses all but what it persisted; its peers see their connections close, or, half-open,
-notice nothing.
+The nodes are `NodeCore`s, or `OverlayCore`s, the very classes that run on sockets. A connection is
+what TCP gives, frames in order and none twice, unless the `Weather` says that somebody on the way
+drops or reorders some of them. A partition holds frames back until it heals; dials across it time
+out. A node that crashes loses all but what it persisted; its peers see their connections close, or,
+half-open, notice nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from heliograph.partisan.protocol.effects import (
     Transmit,
     Undelivered,
     Write,
+    WriteAll,
 )
+from heliograph.partisan.protocol.overlaid import OverlayCore
 from heliograph.partisan.wire.messages import AckedForward, Forward
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.faults import Faults
     from heliograph.partisan.protocol.effects import Effect
+    from heliograph.partisan.protocol.overlaid import Footing
+    from heliograph.partisan.protocol.overlay.interface import Overlay
     from heliograph.partisan.wire import Atom, ListenAddr, NodeSpec, Term
     from heliograph.partisan.wire.messages import Message
 
@@ -125,7 +129,7 @@ class SimulatedNode:
     def members(self) -> list[Atom]:
         """Names of the members that it sees, in order, each as often as it has entries."""
         assert self.core is not None, f"{self.name} is down"
-        return [spec.name for spec in self.core.members]
+        return [spec.name for spec in self.core.specs()]
 
 
 class Network:
@@ -135,6 +139,7 @@ class Network:
         seed: What all chance derives from.
         weather: How the network behaves; it may be changed at any time.
         config: The nodes' protocol.
+        overlay: Makes their overlays; None for a full mesh.
 
     Attributes:
         now: The simulated time, in nanoseconds.
@@ -144,7 +149,11 @@ class Network:
     """
 
     def __init__(
-        self, seed: int, weather: Weather | None = None, config: ProtocolConfig | None = None
+        self,
+        seed: int,
+        weather: Weather | None = None,
+        config: ProtocolConfig | None = None,
+        overlay: Callable[[Footing], Overlay] | None = None,
     ) -> None:
         self.chance: random.Random = random.Random(seed)  # noqa: S311 - it simulates
         self.weather: Weather = weather if weather is not None else Weather()
@@ -152,6 +161,7 @@ class Network:
         self.now: int = 0
         self.nodes: dict[Atom, SimulatedNode] = {}
         self.faults: Faults | None = None
+        self._overlay = overlay
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self._groups: dict[Atom, int] = {}
@@ -173,13 +183,19 @@ class Network:
         assert node.core is None, f"{spec.name} runs"
         node.spec = spec
         node.life += 1
-        node.core = NodeCore(
-            spec,
-            config=self.config,
-            random=random.Random(self.chance.getrandbits(64)),  # noqa: S311 - it simulates
-            state=node.persisted if remember else None,
-            parse=self._parse,
-        )
+        chance = random.Random(self.chance.getrandbits(64))  # noqa: S311 - it simulates
+        if self._overlay is not None:
+            node.core = OverlayCore(
+                spec, self._overlay, config=self.config, random=chance, now=self.now
+            )
+        else:
+            node.core = NodeCore(
+                spec,
+                config=self.config,
+                random=chance,
+                state=node.persisted if remember else None,
+                parse=self._parse,
+            )
         self._handle(node, inputs.Start())
         return node
 
@@ -274,6 +290,9 @@ class Network:
             match effect:
                 case Write(number, message):
                     self._send(node, number, message)
+                case WriteAll(numbers, message):
+                    for number in numbers:
+                        self._send(node, number, message)
                 case Transmit(_, _, _, messages, number):
                     for each, payload in messages:
                         self._send(node, number, core.numbered(each, payload))

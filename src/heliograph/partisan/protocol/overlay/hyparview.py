@@ -107,6 +107,8 @@ class HyParView(Views):
         statistics: Counters.
     """
 
+    reaches_all = True
+
     def __init__(
         self,
         spec: NodeSpec,

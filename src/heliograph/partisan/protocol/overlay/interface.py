@@ -17,7 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar, dataclass_transform
 
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.messages import MANAGER, UNDEFINED, Message, Unknown
@@ -237,7 +237,11 @@ class Overlay(ABC):
         spec: What the node tells of itself.
         neighbors: Whom it is connected to, by name, without itself. Changes are told by
             `NeighborUp` and `NeighborDown`.
+        reaches_all: Whether its nodes may dial any other for a moment, as failure detection does to
+            ask who knows a suspect. Not where somebody has decided who is connected to whom.
     """
+
+    reaches_all: ClassVar[bool] = False
 
     spec: NodeSpec
     neighbors: Mapping[Atom, NodeSpec]

@@ -118,6 +118,7 @@ class _Scamp(Overlay):
         statistics: Counters.
     """
 
+    reaches_all = True
     _copies_less = 0
 
     def __init__(
