@@ -187,6 +187,10 @@ class Messaging:
         route = self.routes.find(node, channel)
         return route is not None and bool(route.links)
 
+    def _own_inbox(self, to: Term) -> Inbox | None:
+        whom = target(_destination(to))
+        return None if whom is None or whom.kind != "name" else self.inboxes.get(whom.id)
+
     def to_self(self, to: Term, message: Term) -> None:
         """Deliver a message to an application of this node, as if it had come from another.
 
@@ -226,6 +230,11 @@ class Messaging:
         if causal is not None:
             message = self._ordered(causal, node, to, message, channel, ack=ack)
         if node == self.name:
+            inbox = self._own_inbox(to)
+            while inbox is not None and inbox._full:
+                room = self.loop.make_waiter()
+                inbox._on_room.append(room.set)
+                await room.wait()
             self.to_self(to, message)
             return
         if not ack and hops and not self._reached(node, channel):
@@ -268,6 +277,9 @@ class Messaging:
     ) -> bool:
         """Send a message if there is room for it now; tell whether."""
         if node == self.name:
+            inbox = self._own_inbox(to)
+            if inbox is not None and inbox._full:
+                return False
             self.to_self(to, message)
             return True
         route = self.route(node, channel)

@@ -31,6 +31,7 @@ from heliograph.partisan.wire.messages import (
     parse,
     parse_forward,
 )
+from heliograph.partisan.wire.refs import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,19 +182,29 @@ class Receiver:
         else:
             control.append(message)
 
-    def _deliver(self, link: Link, target: Term, message: Term) -> None:
+    def _deliver(self, link: Link, to: Term, message: Term) -> None:
         if link.early is not None:
             if len(link.early) < _EARLY:
-                link.early.append((target, message))
+                link.early.append((to, message))
             return
-        if type(message) is not tuple and type(target) is Atom:
-            inbox = self._inboxes.get(target)
+        if type(message) is not tuple and type(to) is Atom:
+            inbox = self._inboxes.get(to)
             if inbox is not None:
                 inbox._put(message)
                 if inbox._full:
                     link.hold_for(inbox)
                 return
-        self._owner.deliver(link, target, message)
+        self._owner.deliver(link, to, message)
+        inbox = self._inbox(to)
+        if inbox is not None and inbox._full:
+            link.hold_for(inbox)
+
+    def _inbox(self, to: Term) -> Inbox | None:
+        """Return the inbox that a destination stands for."""
+        if type(to) is Atom:
+            return self._inboxes.get(to)
+        whom = target(to)
+        return None if whom is None or whom.kind != "name" else self._inboxes.get(whom.id)
 
     def _acked(self, link: Link, data: bytes, start: int, end: int, message: AckedForward) -> None:
         owner = self._owner

@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from heliograph.partisan import (
@@ -257,6 +258,61 @@ class TestMessages:
                     assert len(inbox) >= 0
                     await until(lambda: a.try_send(b.name, "sink", b"z" * 1000))
                     tasks.cancel_scope.cancel()
+
+        run(main)
+
+    @pytest.mark.parametrize("ack", [False, True])
+    @pytest.mark.parametrize(
+        "message", [b"z" * 2000, b"z" * 70_000, (b"z" * 2000, 1), [b"z" * 2000]]
+    )
+    def test_a_full_inbox_holds_every_kind_of_message_up(
+        self, run: Run, message: Any, ack: bool
+    ) -> None:
+        async def main() -> None:
+            async with cluster("a", "b", protocol=SLOW_PINGS, trace=True) as (a, b):
+                inbox = b.register("sink", capacity=10)
+                sent = 0
+                while not any(link.held for link in b._driver.links.values()):
+                    sent += a.try_send(b.name, "sink", message, ack=ack)
+                    await anyio.lowlevel.checkpoint()
+                # It was held up when one reading, of 64 KiB at most, had filled it.
+                assert 10 <= len(inbox) <= 10 + 65_536 // 2000
+                for _ in range(sent):
+                    assert await inbox.receive() == message
+                assert not any(link.held for link in b._driver.links.values())
+
+        run(main)
+
+    def test_a_full_inbox_holds_up_who_sends_at_the_same_node(self, run: Run) -> None:
+        async def main() -> None:
+            async with make("a") as a:
+                inbox = a.register("sink", capacity=2)
+                sent: list[int] = []
+
+                async def flood(first: int) -> None:
+                    for number in range(first, first + 3):
+                        await a.send(a.name, "sink", number)
+                        sent.append(number)
+
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(flood, 0)
+                    tasks.start_soon(flood, 10)
+                    await until(lambda: len(inbox._on_room) == 2)
+                    assert (len(inbox), len(sent)) == (2, 2)
+                    assert not a.try_send(a.name, "sink", 99)
+                    got = []
+                    for _ in range(6):
+                        got.append(await inbox.receive())
+                        assert len(inbox) <= 2
+                assert sorted(got) == [0, 1, 2, 10, 11, 12]
+
+                await a.send(a.name, "sink", 1)
+                await a.send(a.name, "sink", 2)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(flood, 0)
+                    await until(lambda: inbox._on_room)
+                    tasks.cancel_scope.cancel()
+                assert [await inbox.receive(), await inbox.receive(), len(inbox)] == [1, 2, 0]
 
         run(main)
 
