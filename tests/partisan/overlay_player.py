@@ -65,6 +65,8 @@ class Player:
         self.written: dict[int, list[Term]] = {}
         self.pings: dict[int, int] = {}
         self.compared = 0
+        self.faults = 0
+        """Frames that the original sent by its faults, and that are not asked of ours."""
         self.at = 0
         """The line that is played."""
 

@@ -12,15 +12,12 @@ sent for that.
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
 from heliograph.partisan.protocol.causal import CausalOrder
 from heliograph.partisan.protocol.overlay import interface as on
-from heliograph.partisan.protocol.overlay.scamp import ScampConfig, ScampV1, ScampV2
 from heliograph.partisan.protocol.overlay.star import ClientServer
 from heliograph.partisan.wire import (
     Atom,
@@ -35,10 +32,10 @@ from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Ack,
     AckedForward,
+    BootstrapRemoveSubscription,
     Broadcast,
     Causal,
     Forward,
-    ForwardSubscription,
     Graft,
     IgnoredIHave,
     IHave,
@@ -47,23 +44,18 @@ from heliograph.partisan.wire.messages import (
     Prune,
     RawRelay,
     Relay,
-    RemoveSubscription,
     ReplaceSubscription,
-    ScampPing,
     State,
-    parse,
     parse_payload,
 )
 from tests.partisan.hyparview_replay import HyParViewPlayer
-from tests.partisan.overlay_player import MOMENT, Now, OverlayPlayer, Player
+from tests.partisan.overlay_player import Now, OverlayPlayer, Player
 from tests.partisan.recorded import NOBODY, Failure, Record
 from tests.partisan.relay_replay import RelayPlayer
+from tests.partisan.scamp_replay import SCAMP, ScampV1Player, ScampV2Player
 from tests.partisan.tree_replay import TreePlayer
 
 __all__ = ["kind_of", "play"]
-
-_SCAMP = (ForwardSubscription, KeepSubscription, RemoveSubscription, ReplaceSubscription, ScampPing)
-_SECOND = 1_000_000_000
 
 
 def kind_of(records: Sequence[Record]) -> str | None:
@@ -86,11 +78,24 @@ def kind_of(records: Sequence[Record]) -> str | None:
                 parse_payload(content), Causal
             ):
                 return "causal"
-            case message if isinstance(message, _SCAMP):
-                return "scamp_v1"
+            case message if isinstance(message, SCAMP):
+                return _version(records)
             case _:
                 pass
     return None
+
+
+def _version(records: Sequence[Record]) -> str:
+    """Return SCAMP's version in a conversation that begins in the midst of it."""
+    for message in _messages(records):
+        match message:
+            case KeepSubscription() | BootstrapRemoveSubscription() | ReplaceSubscription():
+                return "scamp_v2"
+            case State(_, ("scamp_v1" | "scamp_v2" as kind, *_)):
+                return str(kind)
+            case _:
+                pass
+    return "scamp_v1"
 
 
 def _messages(records: Iterable[Record]) -> Iterator[Message]:
@@ -99,11 +104,11 @@ def _messages(records: Iterable[Record]) -> Iterator[Message]:
 
 def play(
     kind: str, scenes: Sequence[Sequence[Record]]
-) -> Iterator[tuple[int, str, int, str | None]]:
+) -> Iterator[tuple[int, str, int, str | None, int]]:
     """Play each node of each scene; what a node knows after one, it knows in the next.
 
     Yields:
-        Line, node, frames compared, and what went wrong.
+        Line, node, frames compared, what went wrong, and frames of the original's faults.
     """
     everything = [record for scene in scenes for record in scene]
     names = sorted(
@@ -119,9 +124,9 @@ def play(
             try:
                 frames = player.scene(mine)
             except Failure as failure:
-                yield scene[0].line, name, 0, str(failure)
+                yield scene[0].line, name, 0, str(failure), 0
                 break
-            yield scene[0].line, name, frames, None
+            yield scene[0].line, name, frames, None, player.faults
 
 
 def _specs(records: Sequence[Record], names: Sequence[Atom]) -> dict[Atom, NodeSpec]:
@@ -151,161 +156,7 @@ def _specs(records: Sequence[Record], names: Sequence[Atom]) -> dict[Atom, NodeS
     return found
 
 
-# --- overlays ---
-
-
-class _Recorded(random.Random):
-    """Chance that falls as it was recorded."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.keep = False
-        self.to: Atom | None = None
-
-    def random(self) -> float:
-        return 0.0 if self.keep else 0.999
-
-    def sample(self, population: Any, k: int, **_: Any) -> list[Any]:
-        return [each for each in population if each == self.to][:k]
-
-
-class _ScampPlayer(OverlayPlayer):
-    kind: type[ScampV1 | ScampV2] = ScampV1
-
-    def make(self) -> ScampV1 | ScampV2:
-        self.chance = _Recorded()
-        self.known: Counter[Atom] = Counter()  # subscriptions that could be passed on
-        self.pinged: dict[Atom, float] = {}  # who was pinged last, and when
-        config = ScampConfig(as_original=True)
-        return self.kind(self.specs[self.name], random=self.chance, config=config)
-
-    def hear(self, current: Now, record: Record, message: Message) -> None:
-        if isinstance(message, ForwardSubscription):
-            self._decide(current, record, message.spec.name)
-            if current is self.current:
-                self._count(message, 1)
-        super().hear(current, record, message)
-
-    def _expect(self, record: Record, message: Message) -> None:
-        try:
-            super()._expect(record, message)
-        except Failure:
-            self._keep_to_itself(record.server)
-            if self._attempt(self.current, record, 0) is None and not self._is_excused(
-                record, message
-            ):
-                raise
-            self.compared += 1
-        self._count(message, -1)
-        if isinstance(message, ScampPing):
-            self.pinged[record.server] = record.time
-
-    def _keep_to_itself(self, peer: Atom) -> None:
-        """Take back what our node would pass on next: the original may have told itself."""
-        sent = self.current.out.get((peer, self.channels[0]), [])
-        while sent and isinstance(message := parse(sent[0]), ForwardSubscription):
-            sent.pop(0)
-            self._count(message, 1)
-
-    def excused(self) -> bool:
-        for sent in self.current.out.values():
-            sent[:] = [each for each in sent if not isinstance(parse(each), ForwardSubscription)]
-        return not any(self.current.out.values())
-
-    def _is_excused(self, record: Record, message: Message) -> bool:
-        """Tell whether the original does so since it has a node twice.
-
-        It takes a node whose subscription it has kept for a new contact once it is connected to it:
-        it joins it, and then has it twice; itself it has in its view from the start. So it pings
-        some twice, and tells all it has of the contact, the contact too, and some of them again.
-        What it tells itself it passes on like what others tell it.
-        """
-        match message:
-            case ScampPing():
-                return record.time - self.pinged.get(record.server, -1.0) < MOMENT
-            case ForwardSubscription(spec):
-                return self.known[spec.name] > 0
-            case _:
-                return False
-
-    def _count(self, message: Message, more: int) -> None:
-        """Count how often a subscription was told here, and not passed on."""
-        if isinstance(message, ForwardSubscription) and self.known[message.spec.name] + more >= 0:
-            self.known[message.spec.name] += more
-
-    def _decide(self, current: Now, record: Record, subscriber: Atom) -> None:
-        """Find out what the node did with a subscription: the first that tells counts."""
-        chance = current.machine._random
-        chance.keep, chance.to = False, None
-        for later in self.records:
-            if later.ended or later.line < record.line or later.sender != self.name:
-                continue
-            match later.message():
-                case ForwardSubscription(spec) if spec.name == subscriber:
-                    chance.to = later.server
-                    return
-                case KeepSubscription() | ScampPing() if later.server == subscriber:
-                    chance.keep = True
-                    return
-                case _:
-                    pass
-
-    def cause(self, record: Record, message: Message) -> None:
-        match message:
-            case ForwardSubscription(spec) if spec.name == self.name:
-                view = self.current.machine.neighbors
-                self.known[record.server] += 2 * (1 + len(view) + (record.server in view))
-                self.do(on.Join(self.specs[record.server]))
-            case ScampPing():
-                self.current.now += 10 * _SECOND
-                self.do(on.Fired("periodic"))
-            case RemoveSubscription(spec):
-                self.do(on.Leave(spec))
-            case _ if type(message).__name__ == "BootstrapRemoveSubscription":
-                self.do(on.Leave(cast("Any", message).spec))
-            case _:
-                super().cause(record, message)
-
-    def scene(self, records: Sequence[Record]) -> int:
-        self.had: list[object] = [_view(self.state())]
-        self.said: list[tuple[Record, object]] = []
-        compared = super().scene(records)
-        for record, view in self.said:
-            if view not in self.had:
-                raise Failure(f"line {record.line}: our node never had this view")
-        return compared
-
-    def do(self, happened: on.Input, current: Now | None = None) -> None:
-        super().do(happened, current)
-        self.had.append(_view((current or self.current).machine.state()))
-
-    def as_written(self, record: Record, recorded: Term, ours: Term) -> bool:
-        match recorded, ours:
-            case ("state", tag, known), ("state", own_tag, _):
-                # An acceptor tells what the manager knows just then: anything it had in the scene.
-                self.said.append((record, _view(known)))
-                return tag == own_tag
-            case _:
-                return same(recorded, ours)
-
-
-class _ScampV2Player(_ScampPlayer):
-    kind = ScampV2
-
-    def excused(self) -> bool:
-        """The original keeps a subscription and says so to a node that it is not connected to."""
-        if super().excused():
-            return True
-        said = {
-            record.server
-            for record in self.records
-            if record.sender == self.name
-            if not record.ended and isinstance(record.message(), KeepSubscription)
-        }
-        kept = KeepSubscription(self.specs[self.name]).term()
-        left = [(to, each) for (to, _), sent in self.current.out.items() for each in sent]
-        self.current.out.clear()
-        return all(to not in said and same(each, kept) for to, each in left)
+# --- stars ---
 
 
 def _view(state: Any) -> object:
@@ -400,8 +251,8 @@ _PLAYERS: dict[str, type[Player]] = {
     "tree": TreePlayer,
     "hyparview": HyParViewPlayer,
     "relay": RelayPlayer,
-    "scamp_v1": _ScampPlayer,
-    "scamp_v2": _ScampV2Player,
+    "scamp_v1": ScampV1Player,
+    "scamp_v2": ScampV2Player,
     "star": _StarPlayer,
     "causal": _CausalPlayer,
 }

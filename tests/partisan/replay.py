@@ -11,7 +11,7 @@ Frames are compared as terms. References, random tokens and numbers of messages 
 itself stand for the recorded ones, always the same for the same; the time of day in pings is free.
 Recorded faults are received, not reproduced: of data sent before the hello, the hello is expected
 first; a connection that broke breaks; what was dropped on the way is sent and does not arrive.
-`player` says what else is not asked of our node.
+`player`, and `scamp_replay` for SCAMP, say what else is not asked of our node.
 
 `--self-test` breaks each conversation in many ways, and fails if a broken one passes.
 """
@@ -55,6 +55,8 @@ class Outcome:
     frames: int = 0
     """How many of ours were compared."""
     wrong: str | None = None
+    faults: int = 0
+    """How many frames of the original's faults were not asked of ours."""
 
 
 def replay(records: Sequence[Record]) -> list[Outcome]:
@@ -194,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcomes = [Outcome(1, "nobody", wrong=_shown(error))]
         for each in outcomes:
             verdict = f"{each.frames} frames" if each.wrong is None else f"FAILED: {each.wrong}"
+            if each.faults:
+                verdict += f", and {each.faults} by faults of the original"
             print(f"{path.name}, from line {each.line}, as {each.name}: {verdict}")
         failed += any(each.wrong is not None for each in outcomes)
     print(f"{len(options.files) - failed} conversations passed, {failed} failed")

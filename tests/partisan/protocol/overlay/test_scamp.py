@@ -122,8 +122,11 @@ def test_a_full_view_keeps_nobody() -> None:
     assert told(receive(full, 1, ForwardSubscription(spec(3)))) == []
 
 
-def test_ones_own_subscription_ends() -> None:
-    assert receive(node(ScampV1, 1), 1, ForwardSubscription(ME)) == []
+def test_ones_own_subscription_goes_on_until_somebody_keeps_it() -> None:
+    own = node(ScampV1, 1)
+
+    assert receive(own, 1, ForwardSubscription(ME)) == [on.Send((spec(1),), ForwardSubscription(ME))]
+    assert list(own.neighbors) == [spec(1).name]
 
 
 def test_a_subscription_that_comes_again_and_again_is_dropped() -> None:
@@ -140,6 +143,13 @@ def test_a_subscription_that_comes_again_and_again_is_dropped() -> None:
 def test_a_subscription_that_nobody_else_can_take_ends() -> None:
     assert receive(node(ScampV1, 3), 3, ForwardSubscription(spec(3))) == []
     assert receive(node(ScampV1, 3), 9, ForwardSubscription(spec(3))) == []
+
+
+def test_as_in_the_original_it_may_go_to_the_node_that_it_is_of() -> None:
+    alone = node(ScampV1, 3, as_original=True)
+
+    passed = on.Send((spec(3),), ForwardSubscription(spec(3)))
+    assert receive(alone, 9, ForwardSubscription(spec(3))) == [passed]
 
 
 def test_what_is_remembered_of_subscriptions_is_bounded() -> None:

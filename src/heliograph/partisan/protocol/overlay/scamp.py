@@ -8,7 +8,7 @@ size of its view. Views are one-way: who is in mine need not have me in his.
 
 | message                         | at the receiver                                              |
 | ------------------------------- | ------------------------------------------------------------ |
-| `forward_subscription`          | kept, or passed on to a neighbor at random                   |
+| `forward_subscription`          | kept, or passed on to a neighbor at random; one's own, too   |
 | `keep_subscription`             | version 2: the sender has kept ours                          |
 | `ping`                          | the sender has us in its view; who hears none subscribes again |
 | `remove_subscription`           | the node is forgotten, and the neighbors are told            |
@@ -82,7 +82,8 @@ class ScampConfig:
     """Largest view; our choice. The paper's views stay far below."""
     as_original: bool = False
     """Keep with the original's probability, and spread subscriptions as it does: who joins tells
-    its own neighbors of the contact, and the contact tells nobody."""
+    its own neighbors of the contact, and the contact tells nobody; a subscription is passed on to
+    any neighbor, even to the node that it is of."""
 
 
 @dataclass(slots=True)
@@ -178,7 +179,7 @@ class _Scamp(Overlay):
         since = self._heard if self.config.as_original else self._since
         lonely = since is not None and now - since > self.config.silence
         if lonely or not self.neighbors:
-            again = self._some(1) or list(self._contacts.values())[-1:]
+            again = self._some(1) if self.neighbors else list(self._contacts.values())[-1:]
             if again:
                 self.statistics.renewed += 1
                 effects.append(Send(tuple(again), ForwardSubscription(self.spec)))
@@ -207,11 +208,10 @@ class _Scamp(Overlay):
 
     def _subscribed(self, peer: Atom | None, spec: NodeSpec) -> list[Effect]:
         name = spec.name
-        if name == self.spec.name:
-            return []
         if peer == name and not self.config.as_original:
             return self._spread(spec)
-        if name not in self.neighbors and self._random.random() < self._probability():
+        known = name in self.neighbors or name == self.spec.name
+        if not known and self._random.random() < self._probability():
             return self._kept(spec)
         count = self._passed.get(name, 0) + 1
         if count > self.config.passes:
@@ -220,7 +220,8 @@ class _Scamp(Overlay):
         self._passed[name] = count
         if len(self._passed) > self.config.view:
             del self._passed[next(iter(self._passed))]
-        return self._pass_on(spec, self._some(1, name))
+        but = () if self.config.as_original else (name,)
+        return self._pass_on(spec, self._some(1, *but))
 
     def _spread(self, spec: NodeSpec) -> list[Effect]:
         """Tell all neighbors of a node that subscribes here, and some of them once more."""
