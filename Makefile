@@ -24,7 +24,7 @@ FULLY_COVERED := \
     $(foreach part,counting overlaid partners states trees witnesses,src/heliograph/partisan/protocol/$(part).py) \
     $(foreach part,broadcasting causal plumtree relay,src/heliograph/partisan/protocol/$(part).py) \
     src/heliograph/partisan/protocol/overlay/** \
-    $(foreach part,experiments graphs network plots report scale scenario schedules,\
+    $(foreach part,experiments graphs network places plots report scale scenario schedules,\
         src/heliograph/partisan/simulator/$(part).py) \
     src/heliograph/partisan/faults.py \
     $(foreach part,pace parsing sources,src/heliograph/partisan/discovery/$(part).py) \

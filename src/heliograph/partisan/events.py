@@ -448,6 +448,36 @@ Not of the original.
 """
 
 
+class MembershipOptimizationMeasurements(TypedDict):
+    """Measurements of `partisan.membership.optimization`."""
+
+    count: int
+    """Nearer nodes that were asked or have answered (`{node}`)."""
+
+
+class MembershipOptimizationMetadata(TypedDict):
+    """Metadata of `partisan.membership.optimization`."""
+
+    node: str
+    """Name of the local node."""
+    outcome: Literal["requested", "accepted", "rejected"]
+    """What became of the attempt to swap a far neighbor for a nearer node, or that it was made."""
+
+
+MEMBERSHIP_OPTIMIZATION: Final = Event[
+    MembershipOptimizationMeasurements,
+    MembershipOptimizationMetadata,
+]("partisan.membership.optimization")
+"""Nearer nodes were asked to take the places of far neighbors or have answered.
+
+Measurements: count ({node}).
+
+Metadata: node; outcome.
+
+Not of the original.
+"""
+
+
 class MembershipConflictMeasurements(TypedDict):
     """Measurements of `partisan.membership.conflict`."""
 

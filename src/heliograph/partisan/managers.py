@@ -69,11 +69,17 @@ class FullMesh(Manager):
 class HyParView(Manager):
     """A few neighbors, and more nodes known to replace them: the HyParView manager.
 
+        HyParView(HyParViewConfig(xbot=XBotConfig()), distance=lambda node: cost_to(node.name))
+
     Attributes:
         config: Sizes and pace.
+        distance: Tells what a link from here to a node costs, in any unit, and None if that is not
+            known; for X-BOT. By default it is measured: how long a ping takes. Called in the event
+            loop with what the node tells of itself, its name and addresses; should be quick.
     """
 
     config: HyParViewConfig = field(default_factory=HyParViewConfig)
+    distance: Callable[[NodeSpec], float | None] | None = None
 
     def overlay(self, footing: Footing) -> Overlay:
         """Make the views of a node."""
@@ -82,7 +88,7 @@ class HyParView(Manager):
             random=footing.random,
             config=self.config,
             epoch=footing.epoch,
-            distance=footing.distance,
+            distance=self.distance if self.distance is not None else footing.distance,
         )
 
 

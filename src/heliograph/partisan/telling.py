@@ -18,6 +18,7 @@ from heliograph.partisan.events import (
     MEMBERSHIP_CONFLICT,
     MEMBERSHIP_NEIGHBOR_DOWN,
     MEMBERSHIP_NEIGHBOR_UP,
+    MEMBERSHIP_OPTIMIZATION,
     MEMBERSHIP_PEER_CHANNEL_DOWN,
     MEMBERSHIP_PEER_CHANNEL_UP,
     MEMBERSHIP_PEER_DOWN,
@@ -255,6 +256,11 @@ class Teller:
                 MEMBERSHIP_SHUFFLE.execute({"count": 1}, {"node": self._node})
             case effects.Promoted(outcome, count):
                 MEMBERSHIP_PROMOTION.execute(
+                    {"count": count},
+                    {"node": self._node, "outcome": cast("Outcome", outcome)},
+                )
+            case effects.Optimized(outcome, count):
+                MEMBERSHIP_OPTIMIZATION.execute(
                     {"count": count},
                     {"node": self._node, "outcome": cast("Outcome", outcome)},
                 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from heliograph.partisan import (
 from heliograph.partisan.discovery import Found, ListSource, Source
 from heliograph.partisan.faults import Fault, Faults
 from heliograph.partisan.templates import framed
-from heliograph.partisan.wire import encode
+from heliograph.partisan.wire import NodeSpec, encode
 from heliograph.partisan.wire.messages import Shuffle
 from heliograph.telemetry import set_propagator
 from heliograph.testing import Captured, capture
@@ -41,6 +42,7 @@ from tests.partisan.node.conftest import Run
 from tests.partisan.node.telling import Carrying, polling
 from tests.partisan.node.test_ordering import IMPATIENT, unfounded
 from tests.partisan.node.test_overlays import SMALL, SPREADING, group, neighbors
+from tests.partisan.node.test_xbot import OPTIMIZING, six
 
 RENAMED = {
     # Nobody executes the names that the original misspells.
@@ -99,6 +101,18 @@ async def partial_views() -> None:
             nonsense = Shuffle((), -1, first._core.spec)
             first._driver.write_on(peer, None, framed(encode(nonsense.term())))
             await events.until("partisan.protocol.dropped", {"count": 1}, {"reason": "malformed"})
+
+
+def to_the_next(mine: str) -> Callable[[NodeSpec], float]:
+    """Each node likes those best whose numbers follow its own, and they like others best."""
+    return lambda other: (ord(other.name[1]) - ord(mine[1])) % 6
+
+
+async def optimization() -> None:
+    """Nodes of which somebody would always rather have another neighbor."""
+    with capture("partisan.membership.optimization") as events:
+        async with six(OPTIMIZING, to_the_next):
+            await events.until("partisan.membership.optimization", None, {"outcome": "requested"})
 
 
 async def trees() -> None:
@@ -197,6 +211,7 @@ def test_each_event_is_executed_by_its_cause(
         try:
             await full_mesh()
             await partial_views()
+            await optimization()
             await trees()
             await discovery()
             await calls()

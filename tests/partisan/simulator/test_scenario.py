@@ -37,7 +37,7 @@ def test_a_file_may_be_changed_on_reading(tmp_path: Path) -> None:
         ("nodes = 5", "kind: is missing; one of broadcast, degree"),
         (
             'kind = "walk"',
-            "kind: is one of broadcast, degree, failures, healing, graph, not 'walk'",
+            "kind: is one of broadcast, degree, failures, healing, graph, links, not 'walk'",
         ),
         ('kind = "graph"\nnode = 5', "node: is unknown; known are kind, name, nodes"),
         ('kind = "graph"\nnodes = 1', "nodes: is a number from 2 to 99999, not 1"),
@@ -56,6 +56,10 @@ def test_a_file_may_be_changed_on_reading(tmp_path: Path) -> None:
         ('kind = "graph"\ntree = 3', "tree: is a table, begin it with [tree]"),
         ('kind = "graph"\n[tree]\nshared = 1', "tree.shared: is true or false, not 1"),
         ('kind = "graph"\n[tree]\nleaf = 1', "tree.leaf: is unknown; known are kind, shared"),
+        (
+            'kind = "graph"\n[overlay]\nkind = "scamp_v1"',
+            "overlay.kind: is hyparview where graph is simulated",
+        ),
         ('kind = "graph"\n[overlay]\nactive = 0', "overlay.active: is a number from 1 to 1000"),
     ],
 )

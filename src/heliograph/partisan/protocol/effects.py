@@ -32,6 +32,7 @@ __all__ = [
     "Monitored",
     "NeighborDown",
     "NeighborUp",
+    "Optimized",
     "PeerDown",
     "PeerJoined",
     "PeerLeft",
@@ -314,6 +315,15 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Optimized:
+    """This node has asked nearer nodes to take the places of far neighbors, or was answered."""
+
+    outcome: str
+    """`requested`, `accepted` or `rejected`."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Grafted:
     """This node has asked a neighbor for a message, and for that root's from now on."""
 
@@ -384,6 +394,7 @@ Effect: TypeAlias = (
     | Forgotten
     | Shuffled
     | Promoted
+    | Optimized
     | Grafted
     | Pruned
     | Dropped

@@ -99,6 +99,11 @@ _COMMON: Final = (
 )
 _LOST: Final = frozenset({"failure", "timeout", "closed", "refused", "shutdown"})
 _PROMOTION: Final = {"promotions": "requested", "accepted": "accepted", "rejected": "rejected"}
+_OPTIMIZATION: Final = {
+    "optimizations": "requested",
+    "optimized": "accepted",
+    "unoptimized": "rejected",
+}
 
 
 class Footing(NamedTuple):
@@ -129,7 +134,7 @@ class OverlayCore(NodeCore):
 
     Attributes:
         overlay: The overlay.
-        latencies: Nanoseconds that the last ping to each peer took, or half of the handshake.
+        latencies: Nanoseconds that the last ping to each peer took, or half of a later handshake.
     """
 
     whole: ClassVar[bool] = False
@@ -158,7 +163,7 @@ class OverlayCore(NodeCore):
         """Whom to join through, and whether it was met since."""
         self._own_doing = False
         statistics = getattr(self.overlay, "statistics", None)
-        self._overlay_tally = Tally(statistics, ("shuffles", *_PROMOTION))
+        self._overlay_tally = Tally(statistics, ("shuffles", *_PROMOTION, *_OPTIMIZATION))
 
     # --- for drivers ---
 
@@ -334,7 +339,7 @@ class OverlayCore(NodeCore):
         effects = self._restarted(partner, run, now)
         again = self.delivery.met(name, run)
         known = partner.connected
-        if name not in self.latencies:
+        if not known:
             # There and back twice: until its hello, and until its state.
             self._note_latency(name, (now - connection.began) // 2)
         effects += [connected, *partner.opened(connection.number, channel)]
@@ -399,6 +404,8 @@ class OverlayCore(NodeCore):
         for name, count in self._overlay_tally.changes():
             if name == "shuffles":
                 effects.append(out.Shuffled())
+            elif name in _OPTIMIZATION:
+                effects.append(out.Optimized(_OPTIMIZATION[name], count))
             else:
                 effects.append(out.Promoted(_PROMOTION[name], count))
         return effects

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.hyparview import HyParView
+from heliograph.partisan.protocol.overlay.scamp import ScampV1, ScampV2
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
+from heliograph.partisan.protocol.overlay.xbot import XBotConfig
 from heliograph.partisan.protocol.plumtree import PlumtreeConfig
 from heliograph.partisan.simulator.graphs import components, figures
+from heliograph.partisan.simulator.places import Places
 from heliograph.partisan.simulator.scale import Cluster, collector_off
 
 if TYPE_CHECKING:
     from random import Random
 
+    from heliograph.partisan.protocol.overlay.interface import Overlay
     from heliograph.partisan.simulator.scale import Node, Spread
     from heliograph.partisan.simulator.scenario import Scenario
     from heliograph.partisan.wire import NodeSpec
@@ -33,6 +37,9 @@ _FIRST: Final = 10  # broadcasts after a failure that are told of apart
 _STRIDE: Final = 250  # joins between two reports of progress
 _MEMORY: Final = 16  # messages whose way a simulated node remembers: later ones never matter
 _SECOND: Final = 1_000_000_000
+_PARTS: Final = 10  # of the cycles in which links are made shorter
+_PERIOD: Final = 10_000  # milliseconds between two pings of SCAMP
+_SCAMP: Final[dict[str, type[ScampV1 | ScampV2]]] = {"scamp_v1": ScampV1, "scamp_v2": ScampV2}
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -100,6 +107,7 @@ def _config(scenario: Scenario) -> HyParViewConfig:
         check_interval=_SECOND if given.check else None,
         look_over=given.look_over,
         acquaintances=given.acquaintances,
+        xbot=XBotConfig(unbiased=given.unbiased) if given.xbot else None,
     )
 
 
@@ -149,24 +157,7 @@ _LAST: Final[dict[object, _Built]] = {}
 
 
 def _new(scenario: Scenario, progress: Progress) -> _Built:
-    chance = _chance(scenario, "build")
-    cluster = _cluster(scenario, chance)
-    config = _config(scenario)
-
-    def overlay(spec: NodeSpec) -> HyParView:
-        return HyParView(spec, random=chance, config=config)
-
-    for number in range(scenario.nodes):
-        node = cluster.add(overlay, None)
-        if number:
-            cluster.tell(node, on.Join(cluster.nodes[0].spec))
-            cluster.settle()
-        if number % _STRIDE == 0:
-            progress("join", number, scenario.nodes)
-    progress("join", scenario.nodes, scenario.nodes)
-    for cycle in range(scenario.settle):
-        _cycle(scenario, cluster, cycle)
-        progress("settle", cycle + 1, scenario.settle)
+    cluster = _joined(scenario, _chance(scenario, "build"), None, progress)
     views = []
     for node in cluster.nodes:
         views_of = node.overlay
@@ -179,10 +170,41 @@ def _new(scenario: Scenario, progress: Progress) -> _Built:
     return built
 
 
+def _joined(
+    scenario: Scenario, chance: Random, trees: PlumtreeConfig | None, progress: Progress
+) -> Cluster:
+    """Return a cluster whose nodes have joined one by one and settled."""
+    cluster = _cluster(scenario, chance)
+    make = _maker(scenario, chance)
+    for number in range(scenario.nodes):
+        node = cluster.add(make, trees)
+        if number:
+            cluster.tell(node, on.Join(cluster.nodes[0].spec))
+            cluster.settle()
+        if number % _STRIDE == 0:
+            progress("join", number, scenario.nodes)
+    progress("join", scenario.nodes, scenario.nodes)
+    for cycle in range(scenario.settle):
+        _cycle(scenario, cluster, cycle)
+        progress("settle", cycle + 1, scenario.settle)
+    return cluster
+
+
+def _maker(scenario: Scenario, chance: Random) -> Callable[[NodeSpec], Overlay]:
+    """Return what makes the overlays of nodes that know nobody yet."""
+    kind = _SCAMP.get(scenario.overlay.kind)
+    if kind is not None:
+        return lambda spec: kind(spec, random=chance)
+    config, places = _config(scenario), Places(scenario.seed)
+    return lambda spec: HyParView(
+        spec, random=chance, config=config, distance=places.distance_from(spec)
+    )
+
+
 def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cluster:
     """Return new nodes that know whom others knew."""
     cluster = _cluster(scenario, chance)
-    config, trees = _config(scenario), _trees(scenario)
+    config, trees, places = _config(scenario), _trees(scenario), Places(scenario.seed)
     seeds = [each.spec for each in views[: scenario.overlay.contacts]]
     for spec, active, passive, known in views:
         overlay = HyParView(
@@ -193,6 +215,7 @@ def _restored(scenario: Scenario, views: Sequence[_Views], chance: Random) -> Cl
             passive=passive,
             acquaintances=known,
             seeds=seeds,
+            distance=places.distance_from(spec),
         )
         cluster.add(lambda _, overlay=overlay: overlay, trees, spec=spec)  # type: ignore[misc]
     return cluster
@@ -270,12 +293,17 @@ def _degrees(scenario: Scenario, progress: Progress) -> Result:
 
 
 def _failures(scenario: Scenario, progress: Progress) -> Result:
-    views, _, events = _build(scenario, progress)
+    scamp = scenario.overlay.kind in _SCAMP
+    views, _, events = _Built((), {}, 0) if scamp else _build(scenario, progress)
     rows = []
     for done, level in enumerate(scenario.levels):
         progress("levels", done, len(scenario.levels))
         chance = _chance(scenario, "level", level)
-        cluster = _restored(scenario, views, chance)
+        cluster = (
+            _joined(scenario, chance, _trees(scenario), _silent)
+            if scamp
+            else _restored(scenario, views, chance)
+        )
         for _ in _spreads(scenario, cluster, chance, scenario.warm_up, None):
             pass
         _fail(cluster, level, scenario.overlay.contacts, chance)
@@ -370,6 +398,48 @@ def _figures(scenario: Scenario, progress: Progress) -> Result:
     return Result(scenario, ("figure", "value"), tuple(rows), built.events)
 
 
+def _links(scenario: Scenario, progress: Progress) -> Result:
+    # Until the overlay has settled, nobody swaps.
+    built = _build(replace(scenario, overlay=replace(scenario.overlay, xbot=False)), progress)
+    chance = _chance(scenario, "links")
+    cluster = _restored(scenario, built.views, chance)
+    places = Places(scenario.seed)
+    rows: list[tuple[Any, ...]] = []
+    for cycle in range(scenario.cycles + 1):
+        if cycle:
+            _cycle(scenario, cluster, cycle - 1)
+        if cycle % max(1, scenario.cycles // _PARTS) == 0:
+            graph = _graph(cluster.nodes)
+            measured = figures(graph, scenario.sources, chance)
+            lengths = [
+                places.distance(node.spec, other)
+                for node in cluster.nodes
+                for other in node.overlay.neighbors.values()
+            ]
+            rows.append(
+                (
+                    cycle,
+                    _round(fmean(lengths)),
+                    _round(measured.clustering, 5),
+                    _round(measured.path, 2),
+                    measured.diameter,
+                    _round(measured.degrees.get(scenario.overlay.active, 0) / len(graph)),
+                    measured.components,
+                )
+            )
+        progress("links", cycle, scenario.cycles)
+    columns = (
+        "cycle",
+        "link_length",
+        "clustering",
+        "average_path",
+        "longest_path",
+        "full",
+        "components",
+    )
+    return Result(scenario, columns, tuple(rows), built.events + cluster.events)
+
+
 def _fail(cluster: Cluster, level: int, spared: int, chance: Random) -> None:
     count = round(len(cluster.nodes) * level / 100)
     nodes = cluster.nodes[spared:]
@@ -378,8 +448,17 @@ def _fail(cluster: Cluster, level: int, spared: int, chance: Random) -> None:
 
 def _cycle(scenario: Scenario, cluster: Cluster, number: int) -> None:
     """Run a membership cycle; in every third, nodes probe, too: 30 s are three shuffles."""
-    probe = scenario.overlay.probes and number % 3 == 2
-    cluster.cycle(("shuffle", "promotion", *(("probe",) if probe else ())))
+    if scenario.overlay.kind in _SCAMP:
+        cluster.cycle(("periodic",))
+        cluster.run(_PERIOD)
+        return
+    third = number % 3 == 2
+    timers = ["shuffle", "promotion"]
+    if third and scenario.overlay.probes:
+        timers.append("probe")
+    if third and scenario.overlay.xbot:
+        timers.append("xbot")
+    cluster.cycle(timers)
 
 
 def _cut_off(living: Sequence[Node]) -> int:
@@ -391,8 +470,9 @@ def _cut_off(living: Sequence[Node]) -> int:
     graph = []
     for node in living:
         views = node.overlay
-        assert isinstance(views, HyParView)
-        known = [*views.neighbors, *views.passive]
+        known = [*views.neighbors]
+        if isinstance(views, HyParView):
+            known += views.passive
         graph.append([numbers[each] for each in known if each in numbers])
     return len(living) - components(graph)[0]
 
@@ -407,4 +487,5 @@ _RUNS: Final[dict[str, Callable[[Scenario, Progress], Result]]] = {
     "failures": _failures,
     "healing": _healing,
     "graph": _figures,
+    "links": _links,
 }

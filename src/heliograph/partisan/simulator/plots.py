@@ -61,6 +61,12 @@ _PLOTS: Final = {
     "healing": {
         "": _Plot("Healing", _FAILED, "membership cycles", ("cycles",)),
     },
+    "links": {
+        "": _Plot("Length of links", "membership cycle", "of a square's side", ("link_length",)),
+        "clustering": _Plot(
+            "Clustering", "membership cycle", "neighbors that are neighbors", ("clustering",)
+        ),
+    },
 }
 
 

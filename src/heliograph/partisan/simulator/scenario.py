@@ -21,6 +21,7 @@ KINDS: Final = {
     "failures": "how many of the living broadcasts reach after many nodes fail at once",
     "healing": "how many membership cycles it takes until they reach all again",
     "graph": "clustering, path lengths and in-degree of the overlay",
+    "links": "how long links are while far neighbors are swapped for nearer ones",
 }
 """What can be simulated."""
 
@@ -43,6 +44,8 @@ class ScenarioError(ValueError):
 class Overlay:
     """Settings of HyParView; the paper's by default."""
 
+    kind: str = "hyparview"
+    """`hyparview`, `scamp_v1` or `scamp_v2`; the latter for `failures`, with their own settings."""
     active: int = 5
     passive: int = 30
     active_walk: int = 6
@@ -59,6 +62,11 @@ class Overlay:
     """Nodes that have given way to others in the views, which a node remembers."""
     probes: bool = True
     """Whether nodes try, in every third membership cycle, to reach whom they have lost."""
+    xbot: bool = False
+    """Whether nodes, which lie scattered in a square, swap far neighbors for nearer ones by X-BOT,
+    in every third membership cycle."""
+    unbiased: int = 1
+    """Neighbors that each node keeps however far they are."""
     contacts: int = 0
     """The first so many nodes never fail, and all know them, as those behind a name in DNS."""
 
@@ -100,7 +108,8 @@ class Scenario:
     levels: tuple[int, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     """For `failures` and `healing`: percent of the nodes that fail."""
     cycles: int = 2
-    """Membership cycles after which is measured once more; for `healing`, the most that are run."""
+    """Membership cycles after which is measured once more; for `healing`, the most that are run;
+    for `links`, all of them, in ten parts."""
     interval: int = 2_500
     """Milliseconds between two broadcasts."""
     latency: tuple[int, int] = (10, 10)
@@ -136,6 +145,7 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "overlay.shuffle_passive": (0, 32),
     "overlay.attempts": (1, 10_000),
     "overlay.acquaintances": (0, 10_000),
+    "overlay.unbiased": (0, 1_000),
     "overlay.contacts": (0, 1_000),
     "tree.threshold": (0, 1_000),
     "tree.exchanged": (0, 1_000),
@@ -144,6 +154,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "kind": tuple(KINDS),
     "senders": ("random", "one"),
     "detection": ("send", "reset"),
+    "overlay.kind": ("hyparview", "scamp_v1", "scamp_v2"),
     "tree.kind": ("plumtree", "flood"),
 }
 
@@ -199,6 +210,8 @@ def parse(given: Mapping[str, Any]) -> Scenario:
     if "kind" not in values:
         raise ScenarioError("kind", f"is missing; one of {', '.join(KINDS)}")
     scenario = Scenario(**_checked(values, Scenario, ""))
+    if scenario.overlay.kind != "hyparview" and scenario.kind != "failures":
+        raise ScenarioError("overlay.kind", f"is hyparview where {scenario.kind} is simulated")
     if scenario.latency[0] > scenario.latency[1]:
         raise ScenarioError("latency", f"the least is more than the most: {[*scenario.latency]}")
     return scenario

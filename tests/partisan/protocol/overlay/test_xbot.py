@@ -36,12 +36,13 @@ def bot(
     passive: Any = (),
     distances: Distances | None = None,
     active: int = 2,
+    unbiased: int = 1,
 ) -> HyParView:
     known = distances or {}
     return HyParView(
         spec(mine),
         random=random.Random(1),
-        config=HyParViewConfig(active=active, xbot=XBotConfig()),
+        config=HyParViewConfig(active=active, xbot=XBotConfig(unbiased=unbiased)),
         neighbors=[spec(each) for each in neighbors],
         passive=[spec(each) for each in passive],
         distance=lambda other: known.get(frozenset({mine, number(other)})),
@@ -52,33 +53,55 @@ def receive(node: HyParView, sender: int, message: Message) -> list[on.Effect]:
     return node.handle(on.Received(spec(sender).name, message), 0)
 
 
-FAR: Distances = {frozenset({0, 1}): 1.0, frozenset({0, 2}): 9.0, frozenset({0, 3}): 2.0}
+FAR: Distances = {frozenset({0, 1}): 5.0, frozenset({0, 2}): 9.0, frozenset({0, 3}): 2.0}
 
 
-def test_a_far_neighbor_is_to_be_swapped_for_a_nearer_replacement() -> None:
-    effects = bot(0, (1, 2), (3,), FAR).handle(on.Fired("xbot"), 0)
+def test_a_far_neighbor_but_the_farthest_is_to_be_swapped_for_a_nearer_replacement() -> None:
+    node = bot(0, (1, 2), (3,), FAR)
+
+    effects = node.handle(on.Fired("xbot"), 0)
 
     assert effects == [
         on.SetTimer("xbot", 30 * SECOND),
-        on.Send((spec(3),), Optimization(UNDEFINED, spec(2), spec(0), spec(3), None)),
+        on.Send((spec(3),), Optimization(UNDEFINED, spec(1), spec(0), spec(3), None)),
     ]
+    assert node.statistics.optimizations == 1
+
+
+@pytest.mark.parametrize(("unbiased", "kept"), [(0, set()), (1, {2}), (2, {2, 1}), (3, {2, 1, 4})])
+def test_the_farthest_are_kept(unbiased: int, kept: set[int]) -> None:
+    distances = {**FAR, frozenset({0, 4}): 3.0, frozenset({0, 5}): 2.5}
+    node = bot(0, (1, 2, 4, 5), (3,), distances, active=4, unbiased=unbiased)
+
+    (_, effect) = node.handle(on.Fired("xbot"), 0)
+
+    assert isinstance(effect, on.Send)
+    assert isinstance(effect.message, Optimization)
+    assert number(effect.message.old) == next(each for each in (2, 1, 4, 5) if each not in kept)
 
 
 @pytest.mark.parametrize(
     ("neighbors", "passive", "distances"),
     [
         ((1, 2), (3,), {**FAR, frozenset({0, 3}): 10.0}),  # it is farther
-        ((1, 2), (3,), {frozenset({0, 1}): 1.0, frozenset({0, 2}): 9.0}),  # nobody knows
         ((1,), (3,), FAR),  # there is room, so others may come
         ((1, 2), (), FAR),  # there is no other
-        ((1, 2), (3,), {}),  # no neighbor is measured
+        ((1, 2), (3,), {frozenset({0, 3}): 1.0}),  # no neighbor is measured
     ],
-    ids=["farther", "unknown", "room", "nobody", "unmeasured"],
+    ids=["farther", "room", "nobody", "unmeasured"],
 )
 def test_nothing_is_swapped_without_need(
     neighbors: tuple[int, ...], passive: tuple[int, ...], distances: Distances
 ) -> None:
     assert len(bot(0, neighbors, passive, distances).handle(on.Fired("xbot"), 0)) == 1
+
+
+def test_a_replacement_of_no_known_distance_is_connected_to_which_measures_it() -> None:
+    known = {frozenset({0, 1}): 1.0, frozenset({0, 2}): 9.0}
+
+    effects = bot(0, (1, 2), (3,), known).handle(on.Fired("xbot"), 0)
+
+    assert effects[1:] == [on.Connect((spec(3),))]
 
 
 def test_a_node_that_starts_sets_the_timer() -> None:
@@ -110,7 +133,9 @@ def test_a_full_candidate_refuses_an_initiator_that_is_farther_than_all() -> Non
 
     reply = OptimizationReply(False, spec(2), spec(0), spec(3), None)
     assert effects == [on.Send((spec(0),), reply)]
-    assert receive(bot(0, (1, 2)), 3, reply) == []
+    initiator = bot(0, (1, 2))
+    assert receive(initiator, 3, reply) == []
+    assert initiator.statistics.unoptimized == 1
 
 
 def test_the_candidates_neighbor_refuses_if_the_old_one_is_farther_for_it() -> None:
@@ -124,6 +149,17 @@ def test_the_candidates_neighbor_refuses_if_the_old_one_is_farther_for_it() -> N
     refusal = receive(bot(3, (4, 5)), 4, reply)
     assert sent(refusal) == [(spec(0).name, "OptimizationReply")]
     assert told(refusal) == []
+
+
+def test_an_old_neighbor_of_no_known_distance_is_connected_to_and_refused_this_time() -> None:
+    given_up = bot(4, (3, 6), distances={frozenset({4, 3}): 1.0})
+
+    effects = receive(given_up, 3, Replace(UNDEFINED, spec(2), spec(0), spec(3), spec(4)))
+
+    assert sent(effects) == [(spec(3).name, "ReplaceReply")]
+    assert effects[1:] == [on.Connect((spec(2),))]
+    neighbor = receive(given_up, 3, Replace(UNDEFINED, spec(6), spec(0), spec(3), spec(4)))
+    assert len(neighbor) == 1  # it would lose two
 
 
 def test_the_old_neighbor_refuses_if_it_is_none_any_more() -> None:

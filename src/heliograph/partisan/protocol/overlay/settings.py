@@ -107,6 +107,12 @@ class HyParViewStatistics:
     """Lost nodes, replacements and seeds tried again."""
     recalled: int = 0
     """Acquaintances asked because there was nobody else."""
+    optimizations: int = 0
+    """Nearer replacements that were asked to take a far neighbor's place, by X-BOT."""
+    optimized: int = 0
+    """Of those, that did."""
+    unoptimized: int = 0
+    """Of those, that did not: one of the four nodes would not have gained by it."""
     looked_over: int = 0
     """Times that all replacements were told that the node lives."""
     denied: int = 0

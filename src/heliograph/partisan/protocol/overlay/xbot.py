@@ -5,7 +5,8 @@ Leitão, Marques, Pereira, Rodrigues, "X-BOT: a protocol for resilient optimizat
 overlay networks" (IEEE TPDS 2012). Four nodes take part: the initiator would rather have the
 candidate than its old neighbor; the candidate, if it is full, gives up its own farthest neighbor,
 which takes the initiator's old one in turn, if that is nearer to it. What is nearer is measured by
-each node for itself.
+each node for itself. Whom it has no measure of it connects to, which is one, and decides the next
+time.
 
 ```text
 initiator ── optimization ──► candidate ── replace ──► disconnected ── switch ──► old
@@ -20,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from heliograph.partisan.protocol.overlay.interface import Send, SetTimer
+from heliograph.partisan.protocol.overlay.interface import Connect, Send, SetTimer
 from heliograph.partisan.wire.messages import (
     UNDEFINED,
     Optimization,
@@ -62,8 +63,8 @@ class XBotConfig:
     candidates: int = 2
     """Replacements considered at each; the paper's and the original's."""
     unbiased: int = 1
-    """Neighbors, the nearest first kept out, that are never swapped: links to far parts keep the
-    overlay connected; the paper's."""
+    """Neighbors, the farthest, that are not swapped: links to far parts keep ways short and the
+    overlay in one piece. The paper keeps some, too."""
 
 
 class XBot:
@@ -73,9 +74,6 @@ class XBot:
         views: The node's views.
         config: How hard to try.
         distance: Tells how far away a node is; None if that is not known.
-
-    Attributes:
-        swaps: Neighbors swapped by this node's attempts.
     """
 
     def __init__(
@@ -85,7 +83,6 @@ class XBot:
         distance: Callable[[NodeSpec], float | None],
     ) -> None:
         self.config = config
-        self.swaps: int = 0
         self._views = views
         self._distance = distance
         self.handlers: dict[type, Callable[..., list[Effect]]] = {
@@ -104,12 +101,15 @@ class XBot:
         if not views.is_full:
             return effects
         far = self._far()
-        for candidate in views.some_passive(self.config.candidates):
+        candidates = views.some_passive(self.config.candidates)
+        effects += self._measure(candidates)
+        for candidate in candidates:
             if not far:
                 break
             old = far[0]
             if self._nearer(candidate, old):
                 far.pop(0)
+                views.statistics.optimizations += 1
                 message = Optimization(UNDEFINED, old, views.spec, candidate, None)
                 effects.append(Send((candidate,), message))
         return effects
@@ -153,7 +153,8 @@ class XBot:
             )
             return [Send((message.old,), switch)]
         reply = ReplaceReply(False, message.old, message.initiator, message.candidate, views.spec)
-        return [Send((message.candidate,), reply)]
+        measure = self._measure([message.old]) if is_other else []
+        return [Send((message.candidate,), reply), *measure]
 
     def _switch_reply(self, message: SwitchReply, now: int) -> list[Effect]:
         views = self._views
@@ -181,10 +182,11 @@ class XBot:
     # --- as the initiator ---
 
     def _optimization_reply(self, message: OptimizationReply, now: int) -> list[Effect]:
-        if message.flag is not True:
-            return []
         views = self._views
-        self.swaps += 1
+        if message.flag is not True:
+            views.statistics.unoptimized += 1
+            return []
+        views.statistics.optimized += 1
         # Where the candidate had room, the old neighbor does not know yet.
         told = views.drop if message.disconnected is None else views.release
         return [*told(message.old, now), *views.adopt(message.candidate, now)]
@@ -192,14 +194,23 @@ class XBot:
     # --- what is nearer ---
 
     def _far(self) -> list[NodeSpec]:
-        """Return the neighbors that may be swapped, the farthest first."""
+        """Return the neighbors that may be swapped, the farthest first.
+
+        The very farthest are not among them, nor those of which there is no measure.
+        """
+        views = self._views
         measured = [
-            (distance, at, spec)
-            for at, spec in enumerate(self._views.neighbors.values())
+            (distance, views.random.random(), spec)  # of those as far, now one, now the other
+            for spec in views.neighbors.values()
             if (distance := self._distance(spec)) is not None
         ]
         measured.sort(key=lambda each: each[:2], reverse=True)
-        return [spec for _, _, spec in measured[: len(measured) - self.config.unbiased]]
+        return [spec for _, _, spec in measured[self.config.unbiased :]]
+
+    def _measure(self, nodes: list[NodeSpec]) -> list[Effect]:
+        """Connect to those of some nodes of which there is no measure, for the next time."""
+        unmeasured = tuple([each for each in nodes if self._distance(each) is None])
+        return [Connect(unmeasured)] if unmeasured else []
 
     def _nearer(self, one: NodeSpec, other: NodeSpec) -> bool:
         a, b = self._distance(one), self._distance(other)
