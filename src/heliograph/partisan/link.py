@@ -8,8 +8,8 @@ How it works, for whoever changes it:
 *   Reading: all links of a node read into one buffer of 64 KiB, because reading and looking at what
     was read is one step of the event loop. What is left of it, the beginning of a frame, is kept
     and put back in front of the next read. A frame that does not fit gets a buffer of its own,
-    which the transport then fills directly. So a frame is copied once at most on its way, and its
-    contents once more when they become terms.
+    which the transport then fills directly; it grows with what has come. So a frame is copied once
+    at most on its way, and its contents once more when they become terms.
 *   Fairness: whoever filled the buffer has more to say. Its turn is over; it goes on reading when
     everything else that is due has been done.
 *   Writing: frames are collected and written together, when the event loop comes round or when 64
@@ -45,6 +45,10 @@ LARGE: Final = 16_384
 """From this size on writing a message's parts one by one costs less than putting them together."""
 _STEP: Final = 65_536
 """Bytes of a large frame that are read or written at once; more would hold up other links."""
+
+_AHEAD: Final = 1_048_576
+"""Bytes of a large frame that there is room for before they have come; our choice: whoever only
+announces frames costs no more."""
 
 _length: Final = Struct(">I").unpack_from
 
@@ -137,6 +141,7 @@ class Link(asyncio.BufferedProtocol):
         "_lanes",
         "_large",
         "_large_filled",
+        "_large_size",
         "_newest",
         "_out",
         "_reading",
@@ -198,7 +203,7 @@ class Link(asyncio.BufferedProtocol):
         self._held_for: set[Inbox] = set()
         self._kept = b""
         self._large: bytearray | None = None
-        self._large_filled = 0
+        self._large_filled = self._large_size = 0
         self._turn_over = False
         self._reading = True
 
@@ -436,6 +441,8 @@ class Link(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         if self._large is not None:
             filled = self._large_filled
+            if filled == len(self._large):
+                self._grow_large(self._large)
             return memoryview(self._large)[filled : filled + _STEP]
         view = self.owner.read_buffer.view
         kept = self._kept
@@ -470,7 +477,8 @@ class Link(asyncio.BufferedProtocol):
                 owner.link_oversized(self, size)
                 return
             if size + 4 > READ_SIZE:
-                self._large = bytearray(size)
+                self._large = bytearray(min(size, _AHEAD))
+                self._large_size = size
                 self._large_filled = rest - 4
                 self._large[: rest - 4] = memoryview(data)[at + 4 :]
                 self._kept = b""
@@ -479,19 +487,27 @@ class Link(asyncio.BufferedProtocol):
 
     def _fill_large(self, large: bytearray, nbytes: int) -> None:
         self._large_filled += nbytes
-        if self._large_filled == len(large):
+        if self._large_filled == self._large_size:
             self._large = None
             self.owner.link_frame(self, large)
         if nbytes >= READ_SIZE:
             self._end_turn()
 
+    def _grow_large(self, large: bytearray) -> None:
+        """Make room for twice as much of a large frame; between two reads, so that it may move."""
+        more = bytes(min(self._large_size, 2 * len(large)) - len(large))
+        try:
+            large += more
+        except BufferError:  # a transport looks at the last part still
+            self._large = large + more
+
     def feed(self, data: bytes) -> None:
         """Take what a transport read that has no way to read into `get_buffer`."""
         view = memoryview(data)
         while view and self.close_reason is None:
-            buffer = self.get_buffer(len(view))
-            size = min(len(buffer), len(view))
-            buffer[:size] = view[:size]
+            with memoryview(self.get_buffer(len(view))) as buffer:  # let go before it grows
+                size = min(len(buffer), len(view))
+                buffer[:size] = view[:size]
             view = view[size:]
             self.buffer_updated(size)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from heliograph.partisan import CallError, EncodeError, Limits, Node
+from heliograph.partisan.link import Link
 from heliograph.partisan.templates import framed
 from heliograph.partisan.wire import Atom, encode
 from heliograph.testing import Captured
@@ -138,6 +140,40 @@ def test_frames_may_come_byte_by_byte(run: Run) -> None:
                     assert await inbox.receive() == b"m" * 100
 
     run(main)
+
+
+def test_a_frame_that_is_only_announced_takes_no_room(run: Run) -> None:
+    async def main() -> None:
+        async with make("a", protocol=SLOW_PINGS) as a:
+            inbox = a.register("sink")
+            async with await connect(a) as stream:
+                body = os.urandom(3_333_333)
+                head = a._routes.templates.plain_head("sink", len(body))
+                whole = HELLO + head + body
+                await stream.send(whole[:1000])
+                (link,) = await links(a)
+                await until(lambda: link._large is not None)
+                room = 0
+                for at in range(1000, len(whole) - 100_000, 100_000):
+                    assert link._large is not None
+                    assert len(link._large) <= 2 * max(at, 1_048_576)
+                    await stream.send(whole[at : at + 100_000])
+                    came = at + 100_000 - len(HELLO) - 4
+                    await until(partial(filled, link, came))
+                    room = at + 100_000
+                await stream.send(whole[room:])
+                assert await inbox.receive() == body
+
+    run(main)
+
+
+def filled(link: Link, size: int) -> bool:
+    return link._large_filled == size
+
+
+async def links(node: Node) -> list[Link]:
+    await until(lambda: node._driver.links)
+    return [*node._driver.links.values()]
 
 
 def test_frames_may_be_as_large_as_the_limit(run: Run, telemetry_events: Captured) -> None:
