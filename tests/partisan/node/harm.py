@@ -71,7 +71,7 @@ class Guard:
         """Reset all connections."""
         for writer in [*self._ends]:
             end = writer.get_extra_info("socket")
-            if end is not None:
+            if end is not None and end.fileno() >= 0:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 

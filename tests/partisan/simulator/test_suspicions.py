@@ -87,6 +87,10 @@ def make(kind: str, seed: int, detection: DetectionConfig = WITH) -> Network:
             if kind != "static":
                 it.tell(spec.name, inputs.Join(contact.name, contact.listen_addrs))
         it.run(SECOND // 10)
+    if kind == "star":  # servers are told of each other
+        for spec in SPECS[:SERVERS]:
+            for other in SPECS[:SERVERS]:
+                it.tell(spec.name, inputs.Join(other.name, other.listen_addrs))
     it.run(30 * SECOND)
     for node in it.nodes.values():
         node.suspected.clear()
@@ -198,11 +202,14 @@ def test_a_node_that_is_late_to_read_declares_nobody_down_nor_is_it(kind: str) -
     it.run(60 * SECOND)
 
     assert it.nodes[X].suspected
-    assert {judged.outcome for node in it.nodes.values() for _, judged in node.judged} == {"alive"}
+    outcomes = {judged.outcome for node in it.nodes.values() for _, judged in node.judged}
+    # Who was only dialled for a question is hung up on meanwhile.
+    assert "alive" in outcomes
+    assert outcomes <= {"alive", "gone"}
     assert len(holders(it, X)) >= 2
 
 
-@pytest.mark.parametrize("kind", ["hyparview", "static"])
+@pytest.mark.parametrize("kind", ["hyparview", "star"])
 def test_who_hears_the_suspect_keeps_it_from_being_declared_down(kind: str) -> None:
     suspicions, downs = bad_link(kind, 1, WITH)
     _, hasty = bad_link(kind, 1, HASTY)

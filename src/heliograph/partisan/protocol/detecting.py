@@ -112,6 +112,7 @@ class Detecting:
             connection.missed
             and not late
             and peer is not None
+            and peer not in detector.suspects
             and connection.phase is Phase.READY
             and now - self._last_heard(peer) >= detector.waits()
         ):
@@ -271,7 +272,9 @@ class Detecting:
         return [each for each in self._mesh.connections.values() if each.peer == peer]
 
     def _last_heard(self, peer: Atom) -> int:
-        return max((each.touched for each in self._connections(peer)), default=0)
+        # That a host takes a connection says nothing of the process: it may be stopped.
+        ready = (each for each in self._connections(peer) if each.phase is Phase.READY)
+        return max((each.touched for each in ready), default=0)
 
     def _is_ours(self, peer: Atom) -> bool:
         return self._mesh.delivery.run(peer) is not None
