@@ -27,6 +27,8 @@ from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 
+from heliograph.partisan.errors import PartisanError
+from heliograph.partisan.wire import decode, same
 from heliograph.partisan.wire.messages import (
     Ack,
     AckedForward,
@@ -119,9 +121,8 @@ def breakages(
     for at in frames:
         record = records[at]
         assert record.hex is not None
-        data = bytearray.fromhex(record.hex)
-        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
-        yield f"hex of line {record.line}", _with(records, at, replace(record, hex=data.hex()))
+        broken = _broken(record.hex, chance)
+        yield f"hex of line {record.line}", _with(records, at, replace(record, hex=broken))
         text = record.shown
         where = chance.randrange(min(len(text), 40))
         wrong = text[:where] + ("x" if text[where] != "x" else "y") + text[where + 1 :]
@@ -133,6 +134,20 @@ def breakages(
         if _follows(first, second):
             swapped = _with(_with(records, one, second), other, first)
             yield f"order of lines {first.line} and {second.line}", swapped
+
+
+def _broken(payload: str, chance: random.Random) -> str:
+    """Change a byte so that the bytes are no term, or another: an atom has several tags."""
+    term = decode(bytes.fromhex(payload))
+    while True:
+        data = bytearray.fromhex(payload)
+        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
+        try:
+            if same(decode(bytes(data)), term):
+                continue
+        except PartisanError:
+            pass
+        return data.hex()
 
 
 def _with(records: Sequence[Record], at: int, record: Record) -> list[Record]:

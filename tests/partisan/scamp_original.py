@@ -16,8 +16,10 @@ from heliograph.partisan.wire.messages import (
 )
 from tests.partisan.recorded import Record
 
-__all__ = ["NEVER", "Original", "RecordedChance"]
+__all__ = ["BLOCKED", "NEVER", "Original", "RecordedChance"]
 
+BLOCKED = 2.0
+"""Seconds for which dialling who does not answer may keep the original from its work."""
 NEVER = float("-inf")
 
 
@@ -54,6 +56,7 @@ class Original:
     more: Counter[tuple[Atom, Atom]] = field(default_factory=Counter)
     """Of whom it may tell whom by a fault, and how often."""
     more_since: float = NEVER
+    """When it last began with that; it does all of it at once."""
     contacts: set[Atom] = field(default_factory=set)
     """Whom it takes for a contact as soon as it is connected."""
     met: dict[Atom, float] = field(default_factory=dict)
@@ -77,32 +80,53 @@ class Original:
         self.more_since = self.fired = self.period = self.left = NEVER
         self.met.clear()
 
-    def undecided(self, by: Record | None, message: ForwardSubscription) -> int | None:
-        """Find the first subscription like this that came and was not decided of.
+    def undecided(self, by: Record | None, message: ForwardSubscription) -> list[Record]:
+        """Find subscriptions like this that came and were not decided of, the likeliest first.
 
         Frames of one connection are decided of in their order, and what comes of that goes over
-        another one in the same.
+        another one in the same: so it is the first of some connection.
 
         Args:
             by: The frame that shows what became of it; None if none does.
             message: The subscription.
         """
-        for at, (came, each) in enumerate(self.came[message.spec.name]):
-            if each == message and (
-                by is None or came.line > self.decided.get((came.connection, by.connection), 0)
+        found: dict[int, Record] = {}
+        for record, each in self.came[message.spec.name]:
+            number = record.connection
+            if each != message or number in found:
+                continue
+            if by is None or (
+                by.time < record.time + BLOCKED
+                and record.line > self.decided.get((number, by.connection), 0)
             ):
-                return at
-        return None
+                found[number] = record
+        return sorted(found.values(), key=self._passed_over)
 
-    def decide(self, by: Record | None, message: ForwardSubscription) -> Atom:
-        """Take a subscription that was not decided of; return whom it came from."""
-        at = self.undecided(by, message)
-        assert at is not None
-        came, _ = self.came[message.spec.name][at]
-        del self.came[message.spec.name][at]
+    def _passed_over(self, record: Record) -> tuple[int, int]:
+        """Return how many before a frame are not decided of: each would be lost."""
+        before = [
+            each.line
+            for came in self.came.values()
+            for each, _ in came
+            if each.connection == record.connection and each.line < record.line
+        ]
+        return len(before), record.line
+
+    def decide(self, by: Record | None, record: Record, message: ForwardSubscription) -> None:
+        """Decide of a subscription that came.
+
+        Args:
+            by: The frame that shows what became of it; None if none does.
+            record: It.
+            message: What it says.
+        """
+        self.came[message.spec.name].remove((record, message))
         if by is not None:
-            self.decided[came.connection, by.connection] = came.line
-        return came.sender
+            self.decided[record.connection, by.connection] = record.line
+
+    def may_tell(self, of: Atom, to: Atom, time: float) -> bool:
+        """Tell whether it may tell one of another by a fault, still."""
+        return self.more[of, to] > 0 and time < self.more_since + BLOCKED
 
     def first(self, name: Atom) -> tuple[Record, ForwardSubscription] | None:
         """Return the first subscription of a node that was not decided of."""
@@ -130,7 +154,6 @@ class Original:
         name = message.spec.name
         match message:
             case RemoveSubscription() if name in self.view:
-                self.more += Counter((name, each) for each in self.view)
                 self.view.remove(name)
             case ReplaceSubscription(_, other):
                 self.view = [other.name if each == name else each for each in self.view]

@@ -50,8 +50,8 @@ from heliograph.partisan.wire.messages import (
 )
 from tests.partisan.overlay_player import MOMENT
 from tests.partisan.recorded import Failure, Record
-from tests.partisan.scamp_original import NEVER
-from tests.partisan.scamp_scene import BLOCKED, HALF, ScampScene
+from tests.partisan.scamp_original import BLOCKED, NEVER
+from tests.partisan.scamp_scene import HALF, ScampScene
 
 __all__ = ["SCAMP", "ScampV1Player", "ScampV2Player"]
 
@@ -100,15 +100,17 @@ class ScampV1Player(ScampScene):
     def dials(self, record: Record) -> None:
         """Infer from a connection that the node has kept whom it connects to."""
         peer = record.server
+        self.hand = record
         new = record.client == self.name and record.connection not in self.connections
         unknown = peer not in self.original.view and self.original.first(peer) is not None
         if new and unknown and self.silent and not self.choose(2):
-            self._knows(record, peer)
+            self._knows(peer)
 
     # --- why it says something ---
 
     def say(self, record: Record, message: Message) -> None:
         original = self.original
+        self.hand = record
         if self.paid(record):
             if isinstance(message, ScampPing):
                 original.pinged[record.server] += 1
@@ -154,7 +156,8 @@ class ScampV1Player(ScampScene):
     def _by_fault(self, record: Record, of: Atom) -> None:
         """Let the original tell of somebody by a fault, as often as that lets it."""
         told = ForwardSubscription(self.specs[of]).term()
-        if not self.original.more[of, record.server] or not same(record.term(), told):
+        allowed = self.original.may_tell(of, record.server, record.time)
+        if not allowed or not same(record.term(), told):
             raise self.nothing(record)
         self.original.more[of, record.server] -= 1
         self.faults += 1
@@ -164,20 +167,29 @@ class ScampV1Player(ScampScene):
     def _another(self, record: Record, message: ForwardSubscription) -> None:
         """Pass a subscription on that came, or tell what the original tells of a contact."""
         original, name, peer = self.original, message.spec.name, record.server
-        by_fault = original.more[name, peer] > 0
+        by_fault = original.may_tell(name, peer, record.time)
         if by_fault and record.time - original.more_since < MOMENT:
             self._by_fault(record, name)
-        elif original.undecided(record, message) is not None and self._knows(record, peer):
-            self._pass(record, message)
+            return
+        came = original.undecided(record, message)
+        opening = self._opening(record, name)
+        ways: list[Any] = []
+        if came and (peer in original.view or self._may_keep(peer)):
+            ways.append(self._pass)
         elif by_fault:
-            self._by_fault(record, name)
-        elif (opening := self._opening(record, name)) is not None:
-            # What it tells others of a contact has overtaken what it tells the contact.
-            self._own(opening, cast("ForwardSubscription", opening.message()), early=True)
-            if not self.paid(record):
-                self._by_fault(record, name)
-        else:
+            ways.append(lambda *_: self._by_fault(record, name))
+        if opening is not None:
+            ways.append(lambda *_: self._overtaken(record, opening))
+        if not ways:
             raise self.nothing(record)
+        ways[self.choose(len(ways))](record, message)
+
+    def _overtaken(self, record: Record, opening: Record) -> None:
+        """Tell of a contact before it is told: that goes over another connection."""
+        message = cast("ForwardSubscription", opening.message())
+        self._own(opening, message, early=True)
+        if not self.paid(record):
+            self._by_fault(record, opening.server)
 
     def _opening(self, record: Record, contact: Atom) -> Record | None:
         """Find where the node subscribes at a contact, over another connection."""
@@ -205,15 +217,22 @@ class ScampV1Player(ScampScene):
         return follows.message()
 
     def _pass(self, record: Record, message: ForwardSubscription) -> None:
+        self._knows(record.server)
         self.chance().falls(to=record.server)
-        sender = self.original.decide(record, message)
-        sent = self.do_(on.Received(sender, message))
+        sent = self._decide(record, message)
         if sent:
             self._is(record, sent)
         elif self.has(record.server):
             raise self.nothing(record)
         else:
             self.faults += 1  # who is gone is told
+
+    def _decide(self, by: Record | None, message: ForwardSubscription) -> list[tuple[Atom, Term]]:
+        """Let our node hear a subscription that has come, now that shows what becomes of it."""
+        ways = self.original.undecided(by, message)
+        record = ways[self.choose(len(ways))]
+        self.original.decide(by, record, message)
+        return self.do_(on.Received(record.sender, message))
 
     def _is(self, record: Record, sent: list[tuple[Atom, Term]]) -> None:
         """Compare a frame with the only one that our node sends now."""
@@ -228,27 +247,25 @@ class ScampV1Player(ScampScene):
         came = self.original.first(peer)
         if peer in self.original.view or came is None:
             raise self.nothing(record)
-        if self.original.undecided(record, came[1]) is None:
+        if not self.original.undecided(record, came[1]):
             raise self.nothing(record)
         self.chance().falls(keep=True)
-        sender = self.original.decide(record, came[1])
-        self._is(record, self.do_(on.Received(sender, came[1])))
+        self._is(record, self._decide(record, came[1]))
         self.original.enter(peer)
 
-    def _knows(self, record: Record, peer: Atom) -> bool:
+    def _knows(self, peer: Atom) -> bool:
         """Tell whether the original has a node in its view; it may have kept it silently."""
         if peer in self.original.view:
             return True
         came = self.original.first(peer)
-        if came is None or not self._may_keep(record, peer):
+        if came is None or not self._may_keep(peer):
             return False
         self.chance().falls(keep=True)
-        sender = self.original.decide(None, came[1])
-        self.owe(record, self.do_(on.Received(sender, came[1])), sure=False)
+        self.owe(self.hand, self._decide(None, came[1]), sure=False)
         self.original.enter(peer)
         return True
 
-    def _may_keep(self, record: Record, peer: Atom) -> bool:
+    def _may_keep(self, peer: Atom) -> bool:
         """Tell whether a subscription may have been kept and nobody has heard of it yet.
 
         In version 2 it is said, but over another connection, or to whom there is none.
@@ -256,7 +273,9 @@ class ScampV1Player(ScampScene):
         came = self.original.first(peer)
         if came is None or self.silent:
             return came is not None
-        if any(isinstance(each.message(), KeepSubscription) for each in self._soon(record, peer)):
+        if any(
+            isinstance(each.message(), KeepSubscription) for each in self._soon(self.hand, peer)
+        ):
             return True
         time = came[0].time
         return not self.connected(peer, time) and not any(
@@ -275,13 +294,13 @@ class ScampV1Player(ScampScene):
             early: It is not its turn; but ours has a contact now.
         """
         original, peer = self.original, record.server
-        if not early and original.more[self.name, peer]:
+        if not early and original.may_tell(self.name, peer, record.time):
             self._by_fault(record, self.name)
             return
         then = self._then(record)
         met = record.time < original.met.get(peer, NEVER) + BLOCKED
         known = peer in original.view
-        knowable = known or self._may_keep(record, peer)
+        knowable = known or self._may_keep(peer)
         ways: list[Any] = []
         if known and isinstance(then, ScampPing) and not early:
             ways.append(self._after_silence)
@@ -295,25 +314,22 @@ class ScampV1Player(ScampScene):
             ways.append(self._contact_again)
         if met and not known:
             ways.append(self._contact)
-        if knowable and original.undecided(record, message) is not None and not early:
-            ways.append(self._pass_own)
+        if knowable and original.undecided(record, message) and not early:
+            ways.append(self._pass)
         if known and then is None and record.time > self.last - MOMENT and not early:
             ways.append(self._after_silence)
         if not ways:
             raise self.nothing(record)
         way = ways[self.choose(len(ways))]
         way(record, message)
-        if not early and way != self._pass_own and not self.paid(record):
+        if not early and way != self._pass and not self.paid(record):
             self._by_fault(record, self.name)
-
-    def _pass_own(self, record: Record, message: ForwardSubscription) -> None:
-        self._knows(record, record.server)
-        self._pass(record, message)
 
     def _after_silence(self, record: Record, message: ForwardSubscription) -> None:
         self._period(record, record.server)
         if not self.has(record.server):
             self.original.more[self.name, record.server] += 1  # who is gone
+            self.original.more_since = record.time
 
     def _contact(self, record: Record, message: ForwardSubscription) -> None:
         """Let the application join a contact, of whom our node tells its neighbors."""
@@ -333,7 +349,7 @@ class ScampV1Player(ScampScene):
     def _contact_again(self, record: Record, message: ForwardSubscription) -> None:
         """Take a node of the view for a contact, as the original does."""
         original, peer = self.original, record.server
-        self._knows(record, peer)
+        self._knows(peer)
         if not self.has(peer):
             self._contact(record, message)
             return
@@ -360,7 +376,7 @@ class ScampV1Player(ScampScene):
 
     def _ping(self, record: Record) -> None:
         original, peer = self.original, record.server
-        if not self._knows(record, peer):
+        if not self._knows(peer):
             raise self.nothing(record)
         more = original.pinged[peer] < original.view.count(peer)
         now = record.time < original.period + HALF

@@ -26,20 +26,18 @@ from heliograph.partisan.wire.messages import (
 )
 from tests.partisan.overlay_player import MOMENT, Player
 from tests.partisan.recorded import Failure, Record
-from tests.partisan.scamp_original import NEVER, Original, RecordedChance
+from tests.partisan.scamp_original import BLOCKED, NEVER, Original, RecordedChance
 from tests.partisan.tree_replay import TREE, TreePlayer
 
-__all__ = ["BLOCKED", "HALF", "ScampScene"]
+__all__ = ["HALF", "ScampScene"]
 
 HALF = 0.5
 """Seconds within which all frames of a period, or of one decision, are recorded."""
-BLOCKED = 2.0
-"""Seconds for which dialling who does not answer may keep the original from its work."""
 _HANDSHAKE = (Hello, ClientHello, State, Ping, Pong)
 _TRIES = 64
 """How many explanations of a scene are tried."""
-_SILENCE = 100_000_000
-"""Nanoseconds after which the original takes itself for alone."""
+_SILENCE = 99_800_000
+"""Nanoseconds after which the original takes itself for alone, less what times are rounded by."""
 _MANY = 1_000_000
 _FOREVER = float("inf")
 
