@@ -5,9 +5,9 @@ As in `replay`, each node is played by ours in turn, and must send what was reco
 connection in its order. Messages of different connections may have reached the node in another
 order than they passed the recorder, if they came within a moment of each other.
 
-What a node decides by chance, it decides as was recorded; what its applications did, and when timers
-fired, is inferred from what was sent for that. `hyparview_replay`, `scamp_replay`, `tree_replay` and
-`relay_replay` say how, and which faults of the original are received and not reproduced.
+What a node decides by chance, it decides as was recorded; what its applications did, and when
+timers fired, is inferred from what was sent for that. `hyparview_replay`, `scamp_replay`,
+`tree_replay` and `relay_replay` say how, and which faults of the original are not reproduced.
 """
 
 from __future__ import annotations
