@@ -122,6 +122,12 @@ def test_one_name_gives_a_value_several_a_dictionary(make: Make) -> None:
     assert device.read("setpoint", decode=False) == 21
 
 
+@pytest.mark.parametrize("schema", ["Boiler", None, int, {"a": 1}])
+def test_what_is_no_schema_is_refused_at_once(schema: Any) -> None:
+    with pytest.raises(TypeError, match="is no schema; give a class derived from Schema"):
+        Device(schema, Tcp("127.0.0.1"))
+
+
 def test_fields_stand_for_their_names(make: Make, virtual: VirtualDevice) -> None:
     device = make()
 

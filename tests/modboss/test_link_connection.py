@@ -147,8 +147,14 @@ async def test_a_certificate_of_another_authority_is_no_connection(
             with pytest.raises(LinkError):
                 await link.unit().read("holding_register", 0, 1)
         async with Link(replace(transport, ca=str(tmp_path / "none.pem"))) as link:
-            with pytest.raises(UnreachableError, match="No such file"):
+            with pytest.raises(UnreachableError, match=r"No such file or directory: .*none\.pem"):
                 await link.connect()
+        none = tmp_path / "text.pem"
+        none.write_text("no certificate")
+        for files in ({"ca": str(none)}, {"certificate": str(none), "key": None}):
+            async with Link(replace(transport, **files)) as link:
+                with pytest.raises(UnreachableError, match=r"text\.pem: no certificate or key"):
+                    await link.connect()
 
 
 @in_loop
@@ -452,6 +458,12 @@ def test_an_id_that_is_none_is_refused(device_id: Any, error: type[Exception]) -
 
 
 # -- A client of one's own -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["tcp://127.0.0.1", ("127.0.0.1", 502), None, object()])
+def test_what_is_neither_a_transport_nor_a_client_is_refused_at_once(where: Any) -> None:
+    with pytest.raises(TypeError, match=r"transport_from_url\(text\), nor a client: it has none"):
+        Link(where)
 
 
 @in_loop

@@ -113,6 +113,13 @@ def test_the_number_of_values_must_be_that_of_the_addresses(
     assert caught.value.parameters == {"expected": count, "received": received}
 
 
+@pytest.mark.parametrize(("count", "values"), [(1, []), (1, [1, 2]), (2, [1]), (2, [1, 2, 3])])
+@pytest.mark.parametrize("codec", ["raw", "int16[]"])
+def test_so_must_that_of_what_is_decoded(count: int, values: list[int], codec: str) -> None:
+    with pytest.raises(BadValueError, match=f"has {count} addresses, not {len(values)}"):
+        mapping(count=count, codec=codec).decode(values)
+
+
 # -- Codecs of one's own --------------------------------------------------------------------------
 
 

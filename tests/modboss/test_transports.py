@@ -115,6 +115,23 @@ def test_parameters_that_are_none_are_refused(kind: Any, parameters: dict[str, A
         kind(**parameters)
 
 
+@pytest.mark.parametrize("port", ["502", 502.0, (502,)])
+def test_a_port_is_an_integer_and_a_host_a_text(port: Any) -> None:
+    with pytest.raises(TypeError, match=r"Tcp: port .* is no integer"):
+        Tcp("h", port)
+    with pytest.raises(TypeError, match="Tcp: 5 is no text"):
+        Tcp(5)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_user_is_refused_and_no_password_shown() -> None:
+    with pytest.raises(
+        ValueError, match=r"^transport '10\.0\.0\.7': Modbus knows no users"
+    ) as raised:
+        transport_from_url("tcp://me:secret@10.0.0.7")
+
+    assert "secret" not in str(raised.value)
+
+
 def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(Tls("plc", certificate="us.pem", password="secret"))
 

@@ -228,7 +228,8 @@ class _Check:
                 self.fault("bad_range_step", text, step=address.step)
                 return
             if not address:
-                self.fault("empty_range", f"addresses {address} are none")
+                text = f"a range from {address.start} to {address.stop - 1} has no addresses"
+                self.fault("empty_range", text)
                 return
             if count is not None:
                 self.fault("bad_argument", "a range has its own count; leave count out")

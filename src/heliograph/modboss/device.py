@@ -43,6 +43,7 @@ from heliograph.modboss.loop_thread import run
 from heliograph.modboss.operations import DecodedOptions, ReadOptions
 from heliograph.modboss.refusals import Refusals
 from heliograph.modboss.retrying import RetryPolicy
+from heliograph.modboss.schema import Schema
 from heliograph.spans import EMPTY
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from heliograph.modboss.client import Client
     from heliograph.modboss.operations import Name, Values
     from heliograph.modboss.options import MaxGap, OnRefusal
-    from heliograph.modboss.schema import Schema
     from heliograph.modboss.transports import Transport
     from heliograph.modboss.unit import Unit
 
@@ -160,6 +160,9 @@ class _Described(Generic[S]):
         single_writes: bool = True,
         message_spacing: float = 0.0,
     ) -> None:
+        given: object = schema  # whatever the annotation says
+        if not (isinstance(given, type) and issubclass(given, Schema)):
+            raise TypeError(f"{shown(given)} is no schema; give a class derived from Schema")
         if isinstance(where, Link):
             if message_spacing:
                 raise OptionError("message_spacing is the link's; give it to the Link")

@@ -21,7 +21,7 @@ from time import monotonic_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from heliograph.modboss.errors import DeviceError
+from heliograph.modboss.errors import DeviceError, shown
 from heliograph.modboss.events import (
     LINK_CONNECTED,
     LINK_DISCONNECTED,
@@ -66,6 +66,21 @@ FUNCTIONS: Final = MappingProxyType(
 )
 _NAMES: Final = dict(FUNCTIONS)  # the same, looked up faster
 _SINGLE: Final = frozenset({5, 6})
+_CLIENT: Final = tuple([name for name in FUNCTIONS.values() if name != "mask_write_register"])
+
+
+def _check_client(where: object) -> None:
+    """Refuse what cannot be asked, such as a transport's URL.
+
+    Raises:
+        TypeError: It is no client.
+    """
+    # One that lacks some is asked for the others, as a device with coils alone.
+    if not any(callable(getattr(where, name, None)) for name in _CLIENT):
+        raise TypeError(
+            f"{shown(where)} is neither a transport, such as Tcp(host) or transport_from_url(text),"
+            f" nor a client: it has none of {', '.join(_CLIENT)}"
+        )
 
 
 class Link:
@@ -86,6 +101,7 @@ class Link:
 
     Raises:
         ValueError: The spacing is negative or no number, or `max_silence` is below 1.
+        TypeError: `where` is neither a transport nor a client.
     """
 
     def __init__(
@@ -121,6 +137,7 @@ class Link:
             self.name: str = str(where) if name is None else name
             """What events call it."""
         else:
+            _check_client(where)
             self.transport, self._client = None, where
             self.name = type(where).__name__ if name is None else name
             self.about = {"server_address": self.name, "network_transport": "tcp"}

@@ -169,8 +169,11 @@ class Mapping:
 
         Raises:
             DecodeError: The codec gives them no meaning.
-            BadValueError: They are no registers of this encoding at all.
+            BadValueError: They are no registers of this encoding at all, or not that many.
         """
+        if len(values) != self.address_count:
+            wanted = f"the mapping has {self.address_count} addresses, not {len(values)}"
+            raise BadValueError(*self._about(values), wanted)
         given = values[0] if self.address_count == 1 else list(values)
         decoder = self.decoder
         if decoder is None:

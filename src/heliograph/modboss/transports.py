@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import math
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -130,11 +133,14 @@ class Tls:
         """
         if self.context is not None:
             return self.context
-        context = ssl.create_default_context(cafile=self.ca)
+        # What the library raises names no file.
+        with _named(self.ca):
+            context = ssl.create_default_context(cafile=self.ca)
         # Modbus/TCP Security asks for 1.2 at least.
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key, self.password)
+            with _named(self.certificate, self.key):
+                context.load_cert_chain(self.certificate, self.key, self.password)
         return context
 
     def __str__(self) -> str:
@@ -311,6 +317,10 @@ def transport_from_url(url: str) -> Transport:
     if kind is Serial:
         values["port"] = unquote(parts.netloc + parts.path)
     else:
+        if "@" in parts.netloc:
+            # It may hold a password, so not all of it is repeated.
+            where = parts.netloc.rpartition("@")[2]
+            raise ValueError(f"transport {where!r}: Modbus knows no users; leave out all up to @")
         if parts.path not in {"", "/"}:
             raise ValueError(f"transport {url!r}: a path, {parts.path!r}, leads nowhere here")
         values["host"] = parts.hostname or ""
@@ -346,6 +356,21 @@ def _option(url: str, name: str, text: str, annotation: str) -> object:
         raise ValueError(f"transport {url!r}: {name} is {text!r}, which is no number") from None
 
 
+@contextmanager
+def _named(*files: str | None) -> Iterator[None]:
+    names = [file for file in files if file is not None]
+    try:
+        for name in names:
+            Path(name).open("rb").close()
+        yield
+    except ssl.SSLError as error:
+        why = error.reason or error.strerror
+        raise OSError(f"{' with '.join(names)}: no certificate or key in PEM: {why}") from error
+    except OSError as error:
+        text = f"{error.strerror}: {error.filename or ' or '.join(names)}"
+        raise type(error)(error.errno, text) from error
+
+
 def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
@@ -353,6 +378,10 @@ def _url(scheme: str, host: str, port: int) -> str:
 def _check(transport: Transport) -> None:
     kind = type(transport).__name__
     host, port = transport.address
+    if not isinstance(host, str):
+        raise TypeError(f"{kind}: {host!r} is no text; it must be a name, an address or a path")
+    if port is not None and not isinstance(port, int):
+        raise TypeError(f"{kind}: port {port!r} is no integer")
     if not host:
         raise ValueError(f"{kind}: a {'port' if kind == 'Serial' else 'host'} is needed")
     if port is not None and not 0 < port < 65536:

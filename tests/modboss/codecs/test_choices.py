@@ -268,7 +268,7 @@ def test_a_bit_field_is_encoded_from_a_dict() -> None:
     [
         ({}, "a bit field has parts"),
         ([1], "a bit field has parts"),
-        ({"a": "x"}, r"bits of 'a' are 'x'; write a bit or \(first, last\)"),
+        ({"a": "x"}, r"bits of 'a' are 'x'; write a bit or \(first, last\), in a file 1-3"),
         ({"a": -1}, "bits of 'a' are -1"),
         ({"a": 64}, "bits of 'a' are 64"),
         ({"a": (3, 1)}, r"bits of 'a' are \(3, 1\)"),

@@ -31,7 +31,7 @@ _GAP: Final = "·"
 _EPILOG: Final = """\b
 Examples:
   heliograph modbus watch tcp://192.168.1.20 --schema boiler.yaml flow_temp --every 0.5
-  heliograph modbus watch tcp://192.168.1.20 holding:100:float32 --json | jq .values
+  heliograph modbus watch tcp://192.168.1.20 holding:100:float32 --json | jq .changed
 """
 
 

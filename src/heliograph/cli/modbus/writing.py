@@ -43,7 +43,8 @@ def write(
 ) -> None:
     """Write values to a device, by name or address.
 
-    A value is a number, true, false, on, off, a JSON list, a date or time, or else text.
+    A value is a number, true, false, on, off, a date or time, a list or object of JSON, such as
+    '["alarm"]' for flags and '{"speed": 3}' for bits, or else text.
     """
     pairs = assignments(values, addresses=options["schema"] is None)
     target = Target.of(ctx, url, [name for name, _ in pairs], **options)

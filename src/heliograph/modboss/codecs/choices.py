@@ -354,7 +354,9 @@ def _first_and_last(name: str, bits: Any) -> tuple[int, int]:
         first, last = pair
         if 0 <= first <= last <= 63:
             return first, last
-    raise ValueError(f"bits of {shown(name)} are {shown(bits)}; write a bit or (first, last)")
+    raise ValueError(
+        f"bits of {shown(name)} are {shown(bits)}; write a bit or (first, last), in a file 1-3"
+    )
 
 
 def _no_member(name: str, number: int, numbers: Iterable[int]) -> CodecError:
