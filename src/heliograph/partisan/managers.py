@@ -93,18 +93,16 @@ class HyParView(Manager):
 
 
 @dataclass(frozen=True, slots=True)
-class ScampV1(Manager):
-    """Views that grow with the logarithm of the cluster: the pluggable manager with SCAMP.
+class _Scamp(Manager):
+    """What both versions have in common: they differ in the views that they make."""
 
-    Attributes:
-        config: Pace and bounds.
-    """
+    _views: ClassVar[type[scamp.ScampV1 | scamp.ScampV2]]
 
     config: ScampConfig = field(default_factory=ScampConfig)
 
     def overlay(self, footing: Footing) -> Overlay:
         """Make the view of a node."""
-        return scamp.ScampV1(
+        return self._views(
             footing.spec,
             random=footing.random,
             config=self.config,
@@ -114,24 +112,25 @@ class ScampV1(Manager):
 
 
 @dataclass(frozen=True, slots=True)
-class ScampV2(Manager):
+class ScampV1(_Scamp):
+    """Views that grow with the logarithm of the cluster: the pluggable manager with SCAMP.
+
+    Attributes:
+        config: Pace and bounds.
+    """
+
+    _views = scamp.ScampV1
+
+
+@dataclass(frozen=True, slots=True)
+class ScampV2(_Scamp):
     """SCAMP's second version: who leaves is replaced where it was known.
 
     Attributes:
         config: Pace and bounds.
     """
 
-    config: ScampConfig = field(default_factory=ScampConfig)
-
-    def overlay(self, footing: Footing) -> Overlay:
-        """Make the views of a node."""
-        return scamp.ScampV2(
-            footing.spec,
-            random=footing.random,
-            config=self.config,
-            actor=footing.actor,
-            system_offset=footing.system_offset,
-        )
+    _views = scamp.ScampV2
 
 
 @dataclass(frozen=True, slots=True)
