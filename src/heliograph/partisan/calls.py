@@ -111,7 +111,7 @@ class Calls:
                 "module": str(module),
                 "function": str(function),
             }
-            self._messaging.driver._spawn(self._serve, call, served, arguments, carrier, about)
+            self._messaging.driver.spawn(self._serve, call, served, arguments, carrier, about)
 
     async def _serve(
         self,

@@ -8,7 +8,6 @@ one that writes the state to disk.
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 import warnings
 from collections import Counter, deque
@@ -22,6 +21,7 @@ import anyio
 
 from heliograph.partisan.busypoll import BusyPoll
 from heliograph.partisan.channels import DEFAULT_CHANNEL
+from heliograph.partisan.dialling import Dialler
 from heliograph.partisan.entrance import Entrance
 from heliograph.partisan.errors import ListenError, MismatchError
 from heliograph.partisan.events import SOCKET_RECV, SOCKET_TAG_MSG
@@ -37,6 +37,7 @@ from heliograph.partisan.wire.messages import ClientHello, Ping
 
 if TYPE_CHECKING:
     import random
+    import ssl
     from asyncio import Transport
     from collections.abc import Callable, Coroutine, Sequence, Sized
 
@@ -65,8 +66,6 @@ _UNNAMED: Final = 64
 """Messages of the protocol kept of a peer that has not said who it is; our choice."""
 _ACCEPTING: Final = 3
 """Turns of the loop until a connection that the listener had accepted already is there."""
-_FAILURES: Final = 1_024
-"""Peers whose last failure is remembered; our choice."""
 _log: Final = logging.getLogger("heliograph.partisan")
 
 
@@ -127,10 +126,10 @@ class Driver:
         self.max_unsent: int = limits.unsent
         self.read_buffer: ReadBuffer = ReadBuffer()
         self.links: dict[int, Link] = {}
-        self.dials: dict[int, anyio.CancelScope] = {}
         self.opened: int = 0
         self.listeners: dict[str, tuple[Listener, int]] = {}
         self._entrance = Entrance(admission, limits, tls)
+        self.dialler: Dialler = Dialler(self, self._entrance, faults, teller)
         self._config = config
         self.random = random
         self.stopped: bool = False
@@ -141,27 +140,21 @@ class Driver:
         self.mesh: bool = manager.mesh
         self._came = came
         self._told = told
-        self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+        self._context: ssl.SSLContext | None = None  # of connections that are accepted
         self._tls = tls
         self._receiver = Receiver(self, inboxes)
         self._timers: dict[TimerKey, Timer] = {}
-        self._live: set[int] = set()
-        self._greeting: dict[int, int] = {}
+        self.live: set[int] = set()
         self._closing: dict[int, Timer] = {}
         self._unnamed: dict[int, list[Message]] = {}
-        self.failures: dict[str, object] = {}
-        self._empty: Any = None
+        # Waited for by all who wait at the same time: a waiter is one task's.
+        self._fewer: anyio.Event | None = None
         self._stopping = False
 
     @property
-    def dialling(self) -> int:
-        """Dials under way: until the peer's hello."""
-        return len(self._greeting)
-
-    @property
-    def dialling_context(self) -> ssl.SSLContext | None:
-        """What dialled connections are encrypted with."""
-        return None if self._contexts is None else self._contexts[1]
+    def failures(self) -> dict[str, object]:
+        """Why each peer cannot be had that failed to answer last."""
+        return self.dialler.failures
 
     def views(self) -> dict[Literal["active", "passive"], int]:
         """Return how many nodes are in each view; of a full mesh, nothing."""
@@ -188,7 +181,7 @@ class Driver:
             OSError: A file of `tls` or the state's cannot be read.
         """
         self._tasks = tasks
-        self._loop = loop
+        self.loop = loop
         self.make_waiter: MakeWaiter = loop.make_waiter
         self.call_soon: Callable[[Callable[[], object]], object] = loop.call_soon
         self.now: Callable[[], int] = loop.now
@@ -204,7 +197,8 @@ class Driver:
         self._wake_spawner = self.make_waiter()
         tasks.start_soon(self._spawning, name=f"partisan {self.name}")
         if self._tls is not None:
-            self._contexts = (self._tls.server_context(), self._tls.client_context())
+            self._context = self._tls.server_context()
+            self.dialler.context = self._tls.client_context()
         state = None if self._state_file is None else self._state_file.load()
         found: list[ListenAddr] = []
         for host, port in listen:
@@ -249,10 +243,10 @@ class Driver:
         return link is not None and link.unsent >= self.max_unsent
 
     async def _listen(self, host: str, port: int) -> list[ListenAddr]:
-        context = None if self._contexts is None else self._contexts[0]
+        context = self._context
         where = f"{host}:{port}"
         try:
-            listener = await self._loop.listen(
+            listener = await self.loop.listen(
                 host, port, self._new_link, context, self.limits.handshake
             )
         except (OSError, OverflowError) as error:
@@ -282,25 +276,32 @@ class Driver:
         if self.listeners:
             with anyio.CancelScope(shield=True):
                 for _ in range(_ACCEPTING):
-                    await self._loop.breathe()
+                    await self.loop.breathe()
         for address, (listener, opened) in self.listeners.items():
             listener.close()
             self._teller.listener_closed(address, "shutdown", self.now() - opened)
         self.listeners.clear()
         if hasattr(self, "core"):
             self.do(inputs.Stop())
-        for scope in self.dials.values():
-            scope.cancel()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self.dialler.give_all_up()
         for link in [*self.links.values()]:
-            link.close("shutdown")
+            if link.close_reason is None:
+                self._close(link, "shutdown")
         with anyio.move_on_after(self.limits.closing, shield=True):
+            await self.dialler.settled()
             await self._all_gone()
             await self.saved()
+        self.dialler.cut()
         for link in [*self.links.values()]:
-            link.abort("shutdown")
+            if not self.dialler.is_closing(link):
+                link.abort("shutdown")
         with anyio.move_on_after(1.0, shield=True):
             await self._all_gone()
-        for timer in [*self._timers.values(), *self._closing.values()]:
+        self.dialler.abort()
+        for timer in self._closing.values():
             timer.cancel()
         self.stopped = True
         if hasattr(self, "core"):
@@ -327,13 +328,17 @@ class Driver:
             await self._all_gone()
 
     async def _all_gone(self) -> None:
-        while any(link.close_reason is not None for link in self.links.values()):
-            self._empty = self.make_waiter()
-            await self._empty.wait()
+        while not self.dialler.idle or any(
+            link.close_reason is not None for link in self.links.values()
+        ):
+            await self.one_less()
 
-    def _spawn(
-        self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: object
-    ) -> None:
+    async def one_less(self) -> None:
+        """Wait until there is one less to wait for."""
+        self._fewer = fewer = self._fewer or anyio.Event()
+        await fewer.wait()
+
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
         """Start a task.
 
         A callback of the loop may ask for it, where anyio knows no loop; so a task does it.
@@ -371,20 +376,22 @@ class Driver:
                     link = self.links.get(number)
                     if link is not None:
                         link.write(frame)
+            case effects.SetTimer() | effects.Dial() if self._stopping:
+                pass  # nothing is begun any more
             case effects.SetTimer(key, at):
                 self._cancel(key)
-                self._timers[key] = self._loop.call_at(at, partial(self._fired, key))
+                self._timers[key] = self.loop.call_at(at, partial(self._fired, key))
             case effects.CancelTimer(key):
                 self._cancel(key)
             case effects.Dial():
-                self._dial(effect)
+                self.dialler.begin(effect)
             case effects.Hangup(number, reason):
                 self._hang_up(number, reason)
             case effects.Transmit(peer, channel, _, messages, number):
                 self._routes.transmit(peer, channel, messages, self.links.get(number))
             case effects.Persist(state):
                 if self._state_file is not None and self._state_file.keep(state):
-                    self._spawn(self._state_file.write)
+                    self.spawn(self._state_file.write)
             case effects.Connected(number, peer, channel, dialled):
                 self._connected(number, peer, channel, dialled=dialled)
             case effects.Deliver(target, message, source):
@@ -421,8 +428,8 @@ class Driver:
             case effects.Forgotten(peer):
                 self._routes.left(peer)
             case effects.Mismatched(peer, setting, own, theirs):
-                if setting == "manager" and len(self.failures) < _FAILURES:
-                    self.failures[peer] = MismatchError(setting, own, theirs)
+                if setting == "manager":
+                    self.dialler.fail(peer, MismatchError(setting, own, theirs))
                 self._teller.mismatched(effect)
             case _:
                 self._teller.tell(effect)
@@ -439,61 +446,6 @@ class Driver:
 
     # -- Dialling and accepting -------------------------------------------------------------------
 
-    def _dial(self, dial: effects.Dial) -> None:
-        number = dial.connection
-        link = Link(
-            self, number, "client", self.now(), peer=str(dial.peer), channel=str(dial.channel)
-        )
-        self._live.add(number)
-        self._greeting[number] = link.opened
-        self._spawn(self._dialling, dial, link)
-
-    async def _dialling(self, dial: effects.Dial, link: Link) -> None:
-        number = dial.connection
-        failure: BaseException | None = None
-        context = None if self._contexts is None else self._contexts[1]
-        link.peer_addr = str(dial.address)
-        self.dials[number] = scope = anyio.CancelScope()
-        if number not in self._live:
-            scope.cancel()  # hung up on before it began
-        with scope:
-            try:
-                self._entrance.may_dial(dial.peer)
-                if self._faults is not None and self._faults.apart(
-                    self.name, dial.peer, self.now()
-                ):
-                    raise TimeoutError("a script of faults keeps them apart")
-                with anyio.fail_after(self.limits.handshake):
-                    await self._loop.connect(dial.address.host, dial.address.port, link, context)
-            except (OSError, ssl.SSLError) as error:  # a TimeoutError is an OSError
-                failure = error
-        self.dials.pop(number, None)
-        if scope.cancelled_caught and number in self.links:
-            # uvloop closes a connection whose dial is cancelled without another word.
-            link.abort("shutdown")
-            self._loop.call_soon(partial(self._surely_closed, link))
-        if not hasattr(link, "transport"):
-            self._dial_ended(link, failure or "cancelled")
-            if number in self._live:
-                self._live.discard(number)
-                self.do(inputs.DialFailed(number))
-
-    def _surely_closed(self, link: Link) -> None:
-        if link.number in self.links:
-            link.connection_lost(None)
-
-    def _dial_ended(self, link: Link, failure: object) -> None:
-        """Say how a dial has ended; it ends well with the peer's hello."""
-        began = self._greeting.pop(link.number, None)
-        if began is not None:
-            if failure is None:
-                self.failures.pop(link.peer or "", None)
-            elif Atom(link.peer or "") in self.core.peers and len(self.failures) < _FAILURES:
-                self.failures[link.peer or ""] = failure
-            self._teller.connected(
-                link, link.peer_addr, self.now() - began, failure, tls=self._tls is not None
-            )
-
     def _new_link(self) -> Link:
         return Link(self, self.core.new_connection(), "server", self.now())
 
@@ -504,16 +456,15 @@ class Driver:
         from heliograph.partisan.faulty import FaultyTransport
 
         return FaultyTransport(
-            transport, link, self.name, self._faults, self.now, self._loop.call_at
+            transport, link, self.name, self._faults, self.now, self.loop.call_at
         )
 
     def link_opened(self, link: Link) -> None:
         """A connection is there."""
         number = link.number
-        if link.side == "client" and number not in self._live:
-            # Hung up on while it was dialled. Not every event loop says when this one is closed.
-            self._dial_ended(link, "cancelled")
-            link.abort(link.close_reason or "shutdown")
+        if link.side == "client" and number not in self.live:
+            self.dialler.ended(link, "cancelled")
+            self.dialler.close(link, "shutdown")  # hung up on while it was dialled
             return
         self.links[number] = link
         self.opened += 1
@@ -528,7 +479,7 @@ class Driver:
             return
         if self._entrance.strict:
             link.early = []
-        self._live.add(number)
+        self.live.add(number)
         self.do(inputs.Accepted(number))
 
     def _refuse(self, link: Link) -> None:
@@ -541,25 +492,32 @@ class Driver:
             return
         link.peer, link.channel = str(peer), str(channel)
         if dialled:
-            self._dial_ended(link, None)
+            self.dialler.ended(link, None)
             self._routes.changed(peer)
 
     def _hang_up(self, number: int, reason: str) -> None:
-        self._live.discard(number)
-        scope = self.dials.get(number)
-        if scope is not None:
-            scope.cancel()
+        self.live.discard(number)
+        self.dialler.give_up(number)
         link = self.links.get(number)
-        if link is not None and link.close_reason is None:
-            link.close(reason)
+        if link is not None and link.close_reason is None and self._close(link, reason):
             at = self.now() + int(self.limits.closing * 1e9)
-            self._closing[number] = self._loop.call_at(at, partial(link.abort, reason))
+            self._closing[number] = self.loop.call_at(at, partial(link.abort, reason))
         if link is not None and link.peer is not None:
             self._routes.changed(Atom(link.peer))
+
+    def _close(self, link: Link, reason: str) -> bool:
+        """Close a link once what was written is out; tell whether that may last."""
+        # What breaks the protocol has been said, so the peer has said something.
+        if self.dialler.waits_for(link) and reason != "protocol_error":
+            self.dialler.close(link, reason)
+            return False
+        link.close(reason)
+        return True
 
     def link_closed(self, link: Link, failure: BaseException | None) -> None:
         """A connection is gone."""
         number = link.number
+        self.dialler.closed(number)
         if self.links.pop(number, None) is None:
             return
         self._unnamed.pop(number, None)
@@ -570,20 +528,26 @@ class Driver:
             self._entrance.closed(link)
         reason = link.close_reason or "closed"
         # What the transport says when this side hangs up is beside the point.
-        self._dial_ended(link, failure if failure and reason == "failure" else reason)
+        self.dialler.ended(link, failure if failure and reason == "failure" else reason)
         self._teller.closed(link, self.now() - link.opened)
-        if number in self._live:
-            self._live.discard(number)
+        if number in self.live:
+            self.live.discard(number)
             self.do(inputs.Disconnected(number, reason))
-        if self._empty is not None:
-            self._empty.set()
+        self.gone()
+
+    def gone(self) -> None:
+        """Note that there is one less to wait for before the node ends."""
+        if self._fewer is not None:
+            self._fewer.set()
+            self._fewer = None
 
     # -- Reading and writing ----------------------------------------------------------------------
 
     def link_frames(self, link: Link, data: bytes, start: int, end: int) -> int:
         """Take the frames that were read; return where the first unfinished one begins."""
         number = link.number
-        if number not in self._live:
+        if number not in self.live:
+            self.dialler.heard(link)
             return end
         self.core.touch(number, self.now())
         at = self._receiver.frames(link, data, start, end)
@@ -593,14 +557,14 @@ class Driver:
 
     def link_took(self, link: Link, data: bytes) -> None:
         """Note a frame that the link took itself."""
-        if link.number in self._live:
+        if link.number in self.live:
             self.core.touch(link.number, self.now())
         if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
             self._teller.read(link, data, 0, len(data))
 
     def link_frame(self, link: Link, data: bytearray) -> None:
         """Take one large frame."""
-        if link.number in self._live:
+        if link.number in self.live:
             self.core.touch(link.number, self.now())
             if SOCKET_RECV.handlers or SOCKET_TAG_MSG.handlers:
                 self._teller.read_large(link, data)
@@ -612,12 +576,12 @@ class Driver:
         Its peer's pings are not seen meanwhile, and would time out. It sends none as long as it
         hears of us, and ours are answered when the connection is read again.
         """
-        self._loop.call_at(
+        self.loop.call_at(
             self.now() + self._config.idle_timeout // 3, partial(self._keep_alive, link)
         )
 
     def _keep_alive(self, link: Link) -> None:
-        if link.held and link.number in self._live:
+        if link.held and link.number in self.live:
             now = self.now()
             self.core.touch(link.number, now)
             ping = Ping(self.name, self.core.reference(), time.time_ns() // 1_000_000)

@@ -133,7 +133,7 @@ class Gauges:
             dict(connections),
             queues,
             len(driver.core.remote),
-            driver.dialling,
+            driver.dialler.under_way,
             len(links),
             driver.opened,
             driver.views(),

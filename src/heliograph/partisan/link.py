@@ -254,6 +254,11 @@ class Link(asyncio.BufferedProtocol):
                 self.transport.close()
             self._let_all_go()
 
+    def give_up(self, reason: str) -> None:
+        """Let nobody write any more; whoever calls it sees to it that the link is closed."""
+        self.close_reason = reason
+        self._let_all_go()
+
     def abort(self, reason: str) -> None:
         """Hang up at once; what was not written yet is lost."""
         if self.close_reason is None:
@@ -504,12 +509,14 @@ class Link(asyncio.BufferedProtocol):
     def feed(self, data: bytes) -> None:
         """Take what a transport read that has no way to read into `get_buffer`."""
         view = memoryview(data)
-        while view and self.close_reason is None:
+        while view:
             with memoryview(self.get_buffer(len(view))) as buffer:  # let go before it grows
                 size = min(len(buffer), len(view))
                 buffer[:size] = view[:size]
             view = view[size:]
             self.buffer_updated(size)
+            if self.close_reason is not None:
+                return
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself

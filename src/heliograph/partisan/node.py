@@ -219,7 +219,7 @@ class Node:
             messaging.loop = messaging.ordering.loop = loop
             self._core.remote.processes.update(messaging.inboxes)
             self._broadcasts.begin(self._driver)
-            self._tasks.start_soon(self._discoverer.run, self._driver.dialling_context)
+            self._tasks.start_soon(self._discoverer.run, self._driver.dialler.context)
         except BaseException as failure:
             await self._end(failure)
             raise

@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from queue import Queue
+from threading import Event, Thread
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 import trustme
 
@@ -20,6 +23,8 @@ from heliograph.apps.doctor import Finding, examine
 from heliograph.cli import ExitCode
 from heliograph.modboss import Schema
 from heliograph.modboss.virtual import Silence, VirtualDevice, VirtualServer
+from heliograph.partisan import Node
+from heliograph.partisan.addresses import parse_address
 from tests.cli.conftest import Call, call, call_json, folder
 
 __all__ = ["call", "call_json", "folder"]
@@ -39,6 +44,26 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(name: str) -> Iterator[int]:
+    """A node in a thread of its own; gives its port."""
+
+    async def run() -> None:
+        async with Node(name) as node:
+            found.put(parse_address(node.listen_addrs[0])[1])
+            await anyio.to_thread.run_sync(done.wait)
+
+    found: Queue[int] = Queue()
+    done = Event()
+    thread = Thread(target=anyio.run, args=(run,))
+    thread.start()
+    try:
+        yield found.get(timeout=10)
+    finally:
+        done.set()
+        thread.join()
 
 
 Look = Callable[..., dict[str, Finding]]
@@ -152,19 +177,33 @@ class TestCluster:
         }
 
     def test_peers_and_ports(self, look: Look) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as peer:
-            cluster = self.cluster(peer.getsockname()[1])
+        with running("g2@127.0.0.1") as port:
+            cluster = self.cluster(port)
             found = look(cluster=cluster)
 
             assert found["peer"].status == "ok"
             assert found["peer"].subject.startswith("g2@127.0.0.1 at 127.0.0.1:")
             assert found["port"].status == "ok"
 
-            taken = look(cluster=cluster, health=f"127.0.0.1:{peer.getsockname()[1]}")["port"]
+            taken = look(cluster=cluster, health=f"127.0.0.1:{port}")["port"]
             assert (taken.status, taken.text) == ("absent", "is in use")
         gone = look(cluster=cluster)["peer"]
         assert gone.status == "failed"
         assert "start it" in gone.mend
+
+    def test_a_peer_that_is_another_node(self, look: Look) -> None:
+        with running("g3@127.0.0.1") as port:
+            found = look(cluster=self.cluster(port))["peer"]
+
+        assert (found.status, found.text) == ("failed", "g3@127.0.0.1 listens there")
+        assert found.mend == "correct its name or its address in cluster.seeds"
+
+    def test_a_peer_that_says_nothing(self, look: Look) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as peer:
+            found = look(cluster=self.cluster(peer.getsockname()[1]), timeout=0.1)["peer"]
+
+        assert (found.status, found.text) == ("failed", "no word within 0.1 s")
+        assert "what listens there" in found.mend
 
     def test_an_address_that_is_not_this_machines(self, look: Look) -> None:
         found = look(health="192.0.2.1:80")["port"]

@@ -11,9 +11,13 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from heliograph.apps.doctor.findings import Finding, one_line
 from heliograph.modboss import AsyncDevice, Link, ModbossError
 from heliograph.partisan import Tls
+from heliograph.partisan.addresses import resolve
+from heliograph.partisan.discovery.asking import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,22 +97,25 @@ async def _device(config: DeviceConfig, patience: float) -> Finding:
 async def _peer(
     name: str, address: str, context: ssl.SSLContext | None, patience: float
 ) -> Finding:
-    host, port = _address(address)
     subject = f"{name} at {address}"
     began = time.monotonic()
     try:
-        async with asyncio.timeout(patience):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
+        with anyio.fail_after(patience):
+            where, *_ = await resolve(address)
+            # Nobody is hung up on before it has said who it is: that may harm a peer.
+            listening = await ask(where, context)
     except TimeoutError:
-        mend = "look whether a firewall drops what goes there"
-        return Finding("peer", subject, "failed", f"no connection within {patience:g} s", mend)
+        mend = "look whether a firewall drops what goes there, and what listens there"
+        return Finding("peer", subject, "failed", f"no word within {patience:g} s", mend)
     except ssl.SSLError as error:
         mend = "give both sides certificates of the same authority"
         return Finding("peer", subject, "failed", one_line(error), mend)
     except OSError as error:
         mend = "start it, or correct its address in cluster.seeds"
         return Finding("peer", subject, "failed", one_line(error), mend)
-    writer.close()
+    if listening != name:
+        mend = "correct its name or its address in cluster.seeds"
+        return Finding("peer", subject, "failed", f"{listening} listens there", mend)
     took = 1000 * (time.monotonic() - began)
     return Finding("peer", subject, "ok", f"listens, in {took:.0f} ms")
 
