@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.gateway import DISTRIBUTIONS, TITLE, rows_of
 from benchmarks.gateway.load import DEVICES, measure
 from benchmarks.gateway.page import page
+from benchmarks.gateway.parts import leave_nothing_behind
 from benchmarks.harness import Row, machine, table
 
 # MiB in ten minutes: below that, thirty minutes tell growth from noise.
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--report", type=Path, help="write a page of Markdown to this file")
     options = parser.parse_args(arguments)
+    leave_nothing_behind()
     load = measure(
         60 * options.minutes,
         devices=options.devices,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,10 +18,21 @@ from typing import Any
 from benchmarks.gateway.judging import Run
 from heliograph.apps.collect import Address, Batch, Receiver
 
-__all__ = ["PATIENCE", "ROOT", "Collector", "Process"]
+__all__ = ["PATIENCE", "ROOT", "Collector", "Process", "leave_nothing_behind"]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+
+
+def leave_nothing_behind() -> None:
+    """Let a termination end this process as an interrupt does, and with it those it has started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, interrupt)
 
 
 class Collector:

@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.gateway.judging import Alarm, Fault, Reading, Run, alarms, messages, values
 from benchmarks.gateway.outcome import Outcome
-from benchmarks.gateway.parts import PATIENCE, Collector, Process
+from benchmarks.gateway.parts import PATIENCE, Collector, Process, leave_nothing_behind
 from benchmarks.gateway.report import markdown
 from benchmarks.gateway.soak_plant import FAULTS, FILE, device_names
 from benchmarks.gateway.watching import sample
@@ -399,11 +399,6 @@ def _free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    """Let a termination end it as an interrupt does, so that no process is left behind."""
-    raise KeyboardInterrupt
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Soak, and say what it came to; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.soak", description=__doc__)
@@ -418,7 +413,7 @@ def main(arguments: list[str] | None = None) -> int:
         every=options.every,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    leave_nothing_behind()
     outcome = soak.run()
     text, kept = markdown(outcome, SPARED)
     print(text, end="")

@@ -161,16 +161,23 @@ def _live(seconds: float, endpoint: str | None, web: Address | None) -> tuple[De
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the command as an interrupt does, so that no process is left behind."""
+    """Let SIGTERM, and a terminal that is closed, end the command as an interrupt does.
+
+    Else processes would be left behind.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(made: Demo, output: Output) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from heliograph.apps.collect import Receiver
 from heliograph.apps.demo import Demo
+from heliograph.cli import ExitCode
 
 
 def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +35,7 @@ def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def children(folder: Path) -> set[str]:
     """Command lines of this machine's processes that belong to a demo in a folder."""
     found = subprocess.run(
-        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+        ["ps", "-ewwo", "args"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     return {line for line in found if str(folder) in line}
 
@@ -116,3 +118,24 @@ def test_a_collector_may_have_the_telemetry(tmp_path: Path) -> None:
     assert "all 10 promises kept" not in done.stdout
     assert "all 7 promises kept that could be looked for" in done.stdout
     assert children(tmp_path) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_leaves_nothing_behind(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "heliograph", "demo", "--headless", "--seconds", "600"]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        next(line for line in demo.stdout if "The gateways have met" in line)
+        before = children(tmp_path)
+        demo.send_signal(number)
+        code = demo.wait(60)
+
+    assert len(before) >= 3
+    assert code == ExitCode.INTERRUPTED
+    assert children(tmp_path) == set()
+    assert [*tmp_path.iterdir()] == []
