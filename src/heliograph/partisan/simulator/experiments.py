@@ -425,6 +425,7 @@ def _links(scenario: Scenario, progress: Progress) -> Result:
                     measured.diameter,
                     _round(measured.degrees.get(scenario.overlay.active, 0) / len(graph)),
                     measured.components,
+                    measured.asymmetric,
                 )
             )
         progress("links", cycle, scenario.cycles)
@@ -436,6 +437,7 @@ def _links(scenario: Scenario, progress: Progress) -> Result:
         "longest_path",
         "full",
         "components",
+        "asymmetric",
     )
     return Result(scenario, columns, tuple(rows), built.events + cluster.events)
 

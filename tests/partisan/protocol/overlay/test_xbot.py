@@ -61,7 +61,8 @@ def test_a_far_neighbor_but_the_farthest_is_to_be_swapped_for_a_nearer_replaceme
 
     effects = node.handle(on.Fired("xbot"), 0)
 
-    assert effects == [
+    assert sent(effects)[0][1] == "Neighbor"
+    assert [effects[0], *effects[2:]] == [
         on.SetTimer("xbot", 30 * SECOND),
         on.Send((spec(3),), Optimization(UNDEFINED, spec(1), spec(0), spec(3), None)),
     ]
@@ -73,7 +74,7 @@ def test_the_farthest_are_kept(unbiased: int, kept: set[int]) -> None:
     distances = {**FAR, frozenset({0, 4}): 3.0, frozenset({0, 5}): 2.5}
     node = bot(0, (1, 2, 4, 5), (3,), distances, active=4, unbiased=unbiased)
 
-    (_, effect) = node.handle(on.Fired("xbot"), 0)
+    effect = node.handle(on.Fired("xbot"), 0)[-1]
 
     assert isinstance(effect, on.Send)
     assert isinstance(effect.message, Optimization)
@@ -93,7 +94,9 @@ def test_the_farthest_are_kept(unbiased: int, kept: set[int]) -> None:
 def test_nothing_is_swapped_without_need(
     neighbors: tuple[int, ...], passive: tuple[int, ...], distances: Distances
 ) -> None:
-    assert len(bot(0, neighbors, passive, distances).handle(on.Fired("xbot"), 0)) == 1
+    effects = bot(0, neighbors, passive, distances).handle(on.Fired("xbot"), 0)
+
+    assert [kind for _, kind in sent(effects)] == ["Neighbor"]
 
 
 def test_a_replacement_of_no_known_distance_is_connected_to_which_measures_it() -> None:
@@ -101,7 +104,23 @@ def test_a_replacement_of_no_known_distance_is_connected_to_which_measures_it() 
 
     effects = bot(0, (1, 2), (3,), known).handle(on.Fired("xbot"), 0)
 
-    assert effects[1:] == [on.Connect((spec(3),))]
+    assert effects[2:] == [on.Connect((spec(3),))]
+
+
+def test_a_neighbor_that_has_given_this_node_up_silently_takes_it_again_or_says_no() -> None:
+    one, other = bot(0, (1,)), bot(1, ())
+    (_, effect) = one.handle(on.Fired("xbot"), 0)
+    assert isinstance(effect, on.Send)
+
+    assert told(receive(other, 0, effect.message)) == [(spec(0).name, "up")]
+    assert told(receive(other, 0, effect.message)) == []  # now it is one
+
+    farewell = other.drop(spec(0), 0)[0]  # of which the one has not heard
+    assert isinstance(farewell, on.Send)
+    (reminder,) = receive(other, 0, effect.message)
+    assert isinstance(reminder, on.Send)
+    assert told(receive(one, 1, reminder.message)) == [(spec(1).name, "evicted")]
+    assert bot(0, ()).handle(on.Fired("xbot"), 0) == [on.SetTimer("xbot", 30 * SECOND)]
 
 
 def test_a_node_that_starts_sets_the_timer() -> None:

@@ -494,6 +494,11 @@ class HyParView(Views):
 
     # --- for X-BOT ---
 
+    def assure(self) -> list[Effect]:
+        """Tell a neighbor that it is one: it is none if only this node believes so."""
+        neighbor = self._someone()
+        return [] if neighbor is None else [Send((neighbor,), self._neighbor(neighbor))]
+
     def adopt(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Make a node a neighbor, since it has agreed."""
         return [] if self._avoids(spec.name, now) else self._add(spec, now)

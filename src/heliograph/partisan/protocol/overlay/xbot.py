@@ -8,6 +8,9 @@ which takes the initiator's old one in turn, if that is nearer to it. What is ne
 each node for itself. Whom it has no measure of it connects to, which is one, and decides the next
 time.
 
+Where several such conversations overlap, one of two neighbors may give up the other, which does not
+know. So each node now and then tells one of its neighbors that it is one.
+
 ```text
 initiator ── optimization ──► candidate ── replace ──► disconnected ── switch ──► old
 initiator ◄─ optimization_reply ─ candidate ◄─ replace_reply ─ disconnected ◄─ switch_reply ─ old
@@ -96,8 +99,8 @@ class XBot:
 
     def fired(self, now: int) -> list[Effect]:
         """Try to swap far neighbors, each for a nearer replacement."""
-        effects: list[Effect] = [SetTimer("xbot", now + self.config.interval)]
         views = self._views
+        effects: list[Effect] = [SetTimer("xbot", now + self.config.interval), *views.assure()]
         if not views.is_full:
             return effects
         far = self._far()
