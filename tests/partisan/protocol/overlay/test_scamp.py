@@ -125,7 +125,9 @@ def test_a_full_view_keeps_nobody() -> None:
 def test_ones_own_subscription_goes_on_until_somebody_keeps_it() -> None:
     own = node(ScampV1, 1)
 
-    assert receive(own, 1, ForwardSubscription(ME)) == [on.Send((spec(1),), ForwardSubscription(ME))]
+    assert receive(own, 1, ForwardSubscription(ME)) == [
+        on.Send((spec(1),), ForwardSubscription(ME))
+    ]
     assert list(own.neighbors) == [spec(1).name]
 
 
@@ -186,14 +188,28 @@ def test_who_hears_no_ping_for_long_subscribes_again() -> None:
     assert sent(late) == [(spec(1).name, "ForwardSubscription"), (spec(1).name, "ScampPing")]
 
 
-def test_so_does_who_has_never_heard_one_since_it_joined() -> None:
+def test_so_does_who_has_never_heard_one_since_it_joined_and_soon() -> None:
     lonely, original = node(ScampV1), node(ScampV1, as_original=True)
     for each in (lonely, original):
         each.handle(on.Join(spec(1)), 0)
 
-    asked = [each.handle(on.Fired("periodic"), 101 * SECOND) for each in (lonely, original)]
+    early = lonely.handle(on.Fired("periodic"), 20 * SECOND)
+    asked = [each.handle(on.Fired("periodic"), 21 * SECOND) for each in (lonely, original)]
 
+    assert [kind for _, kind in sent(early)] == ["ScampPing"]
     assert [sent(effects)[0][1] for effects in asked] == ["ForwardSubscription", "ScampPing"]
+
+
+def test_in_version_2_not_if_it_was_told_that_somebody_has_it() -> None:
+    known = node(ScampV2)
+    known.handle(on.Join(spec(1)), 0)
+    receive(known, 1, KeepSubscription(spec(1)))
+
+    soon = known.handle(on.Fired("periodic"), 21 * SECOND)
+    late = known.handle(on.Fired("periodic"), 101 * SECOND)
+
+    assert [kind for _, kind in sent(soon)] == ["ScampPing"]
+    assert [kind for _, kind in sent(late)] == ["ForwardSubscription", "ScampPing"]
 
 
 def test_who_has_lost_all_subscribes_through_whom_it_joined() -> None:

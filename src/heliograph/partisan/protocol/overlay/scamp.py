@@ -75,7 +75,8 @@ class ScampConfig:
     interval: int = 10 * _SECOND
     """Between two pings of all neighbors; `periodic_interval` of the original."""
     silence: int = 100 * _SECOND
-    """Time without a ping after which a node subscribes again; the original's ten intervals."""
+    """Time without a ping after which a node subscribes again; the original's ten intervals. Who
+    was never pinged since it joined does so after two: nobody may have kept its subscription."""
     passes: int = 10
     """How often a node passes the same subscription on before it drops it; the paper's."""
     view: int = 10_000
@@ -176,9 +177,7 @@ class _Scamp(Overlay):
     def _tick(self, now: int) -> list[Effect]:
         self._passed.clear()
         effects: list[Effect] = [SetTimer(_PERIODIC, now + self.config.interval)]
-        since = self._heard if self.config.as_original else self._since
-        lonely = since is not None and now - since > self.config.silence
-        if lonely or not self.neighbors:
+        if self._is_alone(now) or not self.neighbors:
             again = self._some(1) if self.neighbors else list(self._contacts.values())[-1:]
             if again:
                 self.statistics.renewed += 1
@@ -186,6 +185,19 @@ class _Scamp(Overlay):
         if self.neighbors:
             effects.append(Send(tuple(self.neighbors.values()), ScampPing(self.spec)))
         return effects
+
+    def _is_alone(self, now: int) -> bool:
+        """Tell whether nobody seems to have this node in a view."""
+        since, silence = self._since, self.config.silence
+        if self.config.as_original:
+            since = self._heard
+        elif not self._is_kept():
+            silence = min(silence, 2 * self.config.interval)
+        return since is not None and now - since > silence
+
+    def _is_kept(self) -> bool:
+        """Tell whether somebody has ever kept this node's subscription."""
+        return self._heard is not None
 
     # --- messages ---
 
@@ -353,6 +365,9 @@ class ScampV2(_Scamp):
         into = [each.term() for each in reversed(self.in_view.values())]
         mine = self.spec.term()
         return Atom("scamp_v2"), mine, self._actor, view, into, self._timestamp()
+
+    def _is_kept(self) -> bool:
+        return super()._is_kept() or bool(self.in_view)
 
     def _kept(self, spec: NodeSpec) -> list[Effect]:
         return [*super()._kept(spec), Send((spec,), KeepSubscription(self.spec))]
