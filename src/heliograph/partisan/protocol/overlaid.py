@@ -424,8 +424,8 @@ class OverlayCore(NodeCore):
                 return [out.SetTimer(TimerKey("overlay", timer), at)]
             case on.CancelTimer(timer):
                 return [out.CancelTimer(TimerKey("overlay", timer))]
-            case on.Connect(to):
-                return [effect for spec in to for effect in self._reach_out(spec, now)]
+            case on.Connect(to, keep):
+                return [effect for spec in to for effect in self._reach_out(spec, now, keep)]
             case on.Check(peers):
                 timestamp = (self._system_offset + now) // _MILLISECOND
                 return [
@@ -480,13 +480,13 @@ class OverlayCore(NodeCore):
         partner.parting = ""
         return self._dial_partner(partner, now)
 
-    def _reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:
+    def _reach_out(self, spec: NodeSpec, now: int, keep: int = 0) -> list[Effect]:
         partner = self._partner(spec)
         if partner is None:
             return []
+        partner.used = now + keep
         if partner.connected:
             return self._tell(on.Met(spec.name), now)
-        partner.used = now
         return self._dial_partner(partner, now)
 
     def _dial_partner(self, partner: Partner, now: int) -> list[Effect]:

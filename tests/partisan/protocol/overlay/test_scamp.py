@@ -224,6 +224,51 @@ def test_who_has_lost_all_subscribes_through_whom_it_joined() -> None:
     assert sent(node(ScampV1).handle(on.Fired("periodic"), 0)) == []
 
 
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_who_is_pinged_connects_to_whom_it_has_not_so_that_answers_find_their_way(
+    kind: Kind,
+) -> None:
+    known, original = node(kind, 1), node(kind, 1, as_original=True)
+
+    assert receive(known, 1, ScampPing(spec(1))) == []
+    assert receive(known, 2, ScampPing(spec(2))) == [on.Connect((spec(2),), 30 * SECOND)]
+    assert receive(original, 2, ScampPing(spec(2))) == []
+
+
+def test_who_has_lost_all_joins_at_once_through_the_last_that_has_it() -> None:
+    lonely = node(ScampV1, 1)
+    for each in (2, 3, 1):
+        receive(lonely, each, ScampPing(spec(each)))
+
+    lost = lonely.handle(on.Lost(spec(1).name), 0)
+    lost_again = lonely.handle(on.Lost(spec(3).name), 0)
+
+    assert told(lost)[-1] == (spec(3).name, "up")
+    assert sent(lost) == [(spec(3).name, "ForwardSubscription")]
+    assert told(lost_again)[-1] == (spec(2).name, "up")
+    assert told(lonely.handle(on.Lost(spec(2).name), 0)) == [(spec(2).name, "failure")]
+    assert lonely.statistics.renewed == 2
+
+
+def test_but_not_through_who_has_left() -> None:
+    lonely = node(ScampV1, 1)
+    receive(lonely, 1, ScampPing(spec(1)))
+
+    receive(lonely, 1, RemoveSubscription(spec(1)))
+
+    assert sent(lonely.handle(on.Fired("periodic"), 0)) == []
+
+
+def test_whom_it_remembers_is_bounded() -> None:
+    known = node(ScampV1, 1, view=2)
+    for each in (2, 3, 4):
+        receive(known, each, ScampPing(spec(each)))
+    for each in (4, 3, 1):
+        known.handle(on.Lost(spec(each).name), 0)
+
+    assert known.neighbors == {}
+
+
 def test_in_version_1_who_leaves_is_forgotten_by_all_that_hear_of_it() -> None:
     leaver, other = node(ScampV1, 1, 2), node(ScampV1, 3, 1)
 

@@ -143,6 +143,8 @@ class Connect:
     """Connect to nodes without sending them anything; the answer is `Met` or `Lost`."""
 
     to: tuple[NodeSpec, ...]
+    keep: int = 0
+    """Nanoseconds for which the connection is to stand at least, though it is not used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ size of its view. Views are one-way: who is in mine need not have me in his.
 | `forward_subscription`          | kept, or passed on to a neighbor at random; one's own, too   |
 | `keep_subscription`             | version 2: the sender has kept ours                          |
 | `ping`                          | the sender has us in its view; who hears none subscribes again |
+|                                 | (ours connects to the sender, for answers to find their way) |
 | `remove_subscription`           | the node is forgotten, and the neighbors are told            |
 | `replace_subscription`          | version 2: another takes the leaver's place                  |
 | `bootstrap_remove_subscription` | version 2: a node is to leave; it tells those that have it   |
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 from heliograph.partisan.protocol.overlay import interface as on
 from heliograph.partisan.protocol.overlay.interface import (
     CancelTimer,
+    Connect,
     Dropped,
     Hangup,
     Left,
@@ -142,6 +144,7 @@ class _Scamp(Overlay):
         self._heard: int | None = None  # when the last ping came
         self._since: int | None = None  # when the last ping came, or it began to wait for one
         self._contacts: dict[Atom, NodeSpec] = {}
+        self._pinging: dict[Atom, NodeSpec] = {}  # who has this node, the latest ping last
         self._passed: dict[Atom, int] = {}  # how often each subscription was, since the last tick
 
     def handle(self, happened: Input, now: int) -> list[Effect]:
@@ -154,7 +157,7 @@ class _Scamp(Overlay):
                 self._since = now
                 return self._join(contact)
             case on.Lost(peer, reason):
-                return self._remove(peer, reason)
+                return self._lost(peer, reason)
             case on.Leave(node):
                 return self._leave(self.spec if node is None else node)
             case on.Start():
@@ -174,16 +177,30 @@ class _Scamp(Overlay):
             effects += [*self._pass_on(contact, others), *self._pass_on(contact, more)]
         return effects
 
+    def _lost(self, peer: Atom, reason: str) -> list[Effect]:
+        effects = self._remove(peer, reason)
+        self._pinging.pop(peer, None)
+        if effects and not self.neighbors and self._pinging and not self.config.as_original:
+            return [*effects, *self._join_again()]
+        return effects
+
+    def _join_again(self) -> list[Effect]:
+        """Join through who has this node, or else whom it has joined before, the latest first."""
+        known = self._pinging or self._contacts
+        if not known:
+            return []
+        self.statistics.renewed += 1
+        return self._join(next(reversed(known.values())))
+
     def _tick(self, now: int) -> list[Effect]:
         self._passed.clear()
         effects: list[Effect] = [SetTimer(_PERIODIC, now + self.config.interval)]
-        if self._is_alone(now) or not self.neighbors:
-            again = self._some(1) if self.neighbors else list(self._contacts.values())[-1:]
-            if again:
-                self.statistics.renewed += 1
-                effects.append(Send(tuple(again), ForwardSubscription(self.spec)))
-        if self.neighbors:
-            effects.append(Send(tuple(self.neighbors.values()), ScampPing(self.spec)))
+        if not self.neighbors:
+            return [*effects, *self._join_again()]
+        if self._is_alone(now) and (again := self._some(1)):
+            self.statistics.renewed += 1
+            effects.append(Send(tuple(again), ForwardSubscription(self.spec)))
+        effects.append(Send(tuple(self.neighbors.values()), ScampPing(self.spec)))
         return effects
 
     def _is_alone(self, now: int) -> bool:
@@ -210,13 +227,23 @@ class _Scamp(Overlay):
         match message:
             case ForwardSubscription(spec):
                 return self._subscribed(peer, spec)
-            case ScampPing():
+            case ScampPing(spec):
                 self._heard = self._since = now
-                return []
+                return self._pinged(spec)
             case RemoveSubscription(spec):
                 return self._unsubscribed(spec)
             case _:
                 return self._other(message)
+
+    def _pinged(self, spec: NodeSpec) -> list[Effect]:
+        """Connect to who has this node, without having it: so that answers find their way."""
+        self._pinging.pop(spec.name, None)
+        self._pinging[spec.name] = spec
+        if len(self._pinging) > self.config.view:
+            del self._pinging[next(iter(self._pinging))]
+        if spec.name in self.neighbors or self.config.as_original:
+            return []
+        return [Connect((spec,), 3 * self.config.interval)]
 
     def _subscribed(self, peer: Atom | None, spec: NodeSpec) -> list[Effect]:
         name = spec.name
@@ -265,6 +292,7 @@ class _Scamp(Overlay):
         if spec.name not in self.neighbors:
             return []
         effects = self._remove(spec.name, "leave")
+        self._pinging.pop(spec.name, None)
         others = tuple(self.neighbors.values())
         told: list[Effect] = [Send(others, RemoveSubscription(spec))] if others else []
         return [*told, *effects, Hangup(spec.name, "leave")]
@@ -276,6 +304,7 @@ class _Scamp(Overlay):
             effects += [Hangup(name, "leave"), NeighborDown(spec, "leave")]
         self.neighbors = {}
         self._contacts = {}
+        self._pinging = {}
         self._passed = {}
         self._heard = self._since = None
         return [*effects, CancelTimer(_PERIODIC), Left(removed)]
