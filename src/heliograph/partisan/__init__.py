@@ -48,7 +48,15 @@ from heliograph.partisan.protocol import ProtocolConfig
 from heliograph.partisan.protocol.broadcasting import BroadcastHandler
 from heliograph.partisan.protocol.detection import DetectionConfig
 from heliograph.partisan.tls import Tls
-from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
+from heliograph.partisan.watching import (
+    Change,
+    ChangeKind,
+    Changes,
+    NodeDown,
+    NodeDownReason,
+    NodeMonitor,
+    Subscription,
+)
 from heliograph.partisan.wire import Atom
 from heliograph.partisan.wire.refs import RemoteRef
 
@@ -83,6 +91,9 @@ __all__ = [
     "NoReplyError",
     "Node",
     "NodeClosedError",
+    "NodeDown",
+    "NodeDownReason",
+    "NodeMonitor",
     "NotConnectedError",
     "Overflow",
     "Own",

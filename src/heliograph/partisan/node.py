@@ -58,7 +58,13 @@ if TYPE_CHECKING:
     from heliograph.partisan.protocol.effects import Effect
     from heliograph.partisan.sending import Route
     from heliograph.partisan.tls import Tls
-    from heliograph.partisan.watching import Change, ChangeKind, Changes, Subscription
+    from heliograph.partisan.watching import (
+        Change,
+        ChangeKind,
+        Changes,
+        NodeMonitor,
+        Subscription,
+    )
     from heliograph.poller import Poller
 
 __all__ = ["Node"]
@@ -687,14 +693,32 @@ class Node:
     def monitor(self, node: str, name: str) -> Monitor:
         """Monitor what is registered under a name at another node.
 
-        What is monitored ends if its inbox is closed, its process ends, or its node is down. Nodes
-        are monitored by `on_down`.
+        What is monitored ends if its inbox is closed, its process ends, or its node is down. A node
+        is monitored by `monitor_node`.
 
         Raises:
             NotConnectedError: There is no connection to the node.
             UnknownNodeError: No member has this name.
         """
         return self._messaging.monitor(node, name)
+
+    def monitor_node(self, node: str) -> NodeMonitor:
+        """Monitor a node: tell once when it is down, and why.
+
+        A node counts as down if there is no connection to it, whatever it does: at once if there is
+        none now, as in the original, or if a partial view does not hold it. Who wants to hear of it
+        again and again takes `on_down` or `changes`.
+
+        Args:
+            node: The node's name. This node is down when it is left.
+
+        Raises:
+            NodeClosedError: The node does not run.
+        """
+        core = self._running(self._core)
+        peer = core.peers.get(Atom(node))
+        known = peer is not None and peer.connected and core.is_member(Atom(node))
+        return self._watchers.monitor(node, connected=known or node == self.name)
 
 
 def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:

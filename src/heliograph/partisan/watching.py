@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias, cast
 
 from heliograph.partisan.waiting import waiter_factory
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
 
     from heliograph.partisan.waiting import MakeWaiter, Waiter
 
-__all__ = ["Change", "ChangeKind", "Changes", "Subscription", "Watchers"]
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "NodeDown",
+    "NodeDownReason",
+    "NodeMonitor",
+    "Subscription",
+    "Watchers",
+]
 
 ChangeKind: TypeAlias = Literal[
     "join",
@@ -28,6 +38,26 @@ ChangeKind: TypeAlias = Literal[
     "neighbor_down",
 ]
 
+NodeDownReason: TypeAlias = Literal[
+    "leave",
+    "evicted",
+    "closed",
+    "failure",
+    "timeout",
+    "shutdown",
+    "noconnection",
+    "demonitored",
+]
+"""Why a monitored node counts as down.
+
+`"leave"`: it has left the cluster, or was removed; `"evicted"`: a partial view had no room for it;
+`"closed"`: it has hung up; `"failure"`: a connection broke; `"timeout"`: it was silent;
+`"shutdown"`: this node was left; `"noconnection"`: there was no connection when the monitor began;
+`"demonitored"`: the monitor was closed before.
+"""
+
+_ENDS: Final = frozenset({"down", "leave", "neighbor_down"})
+"""What ends a monitor; the one that comes first says why."""
 _log: Final = logging.getLogger("heliograph.partisan")
 
 
@@ -143,10 +173,83 @@ class Changes:
             self._waiter.set()
 
 
+@dataclass(frozen=True, slots=True)
+class NodeDown:
+    """What a monitor of a node tells.
+
+    Attributes:
+        node: The node's name.
+        reason: Why it counts as down.
+        at: When this node noticed, in seconds since 1970.
+    """
+
+    node: str
+    reason: NodeDownReason
+    at: float
+
+
+class NodeMonitor:
+    """A monitor of a node: tells once when and why it is down. Made by `Node.monitor_node`.
+
+        with node.monitor_node("n1@127.0.0.1") as monitor:
+            down = await monitor.down()
+
+    It is `partisan:monitor_node/2` of the original, with the reason.
+
+    Attributes:
+        node: The node's name.
+    """
+
+    __slots__ = ("_down", "_end", "_waiters", "node")
+
+    def __init__(self, node: str, end: Callable[[NodeMonitor], None]) -> None:
+        self.node: str = node
+        self._down: NodeDown | None = None
+        self._end = end
+        self._waiters: list[Waiter] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node is down, or the monitor closed."""
+        return self._down is not None
+
+    async def down(self) -> NodeDown:
+        """Wait until the node is down; return at once if it was meanwhile, or never was up."""
+        while self._down is None:
+            waiter = waiter_factory()()
+            self._waiters.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        return self._down
+
+    def close(self) -> None:
+        """End the monitor; closing twice is closing once."""
+        self._ended("demonitored")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _ended(self, reason: NodeDownReason) -> None:
+        if self._down is not None:
+            return
+        self._down = NodeDown(self.node, reason, time.time())
+        self._end(self)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()
+
+
 class Watchers:
     """Everybody who wants to hear of changes."""
 
     def __init__(self) -> None:
+        self._monitors: dict[str, dict[NodeMonitor, None]] = {}
         self._callbacks: dict[object, tuple[Callable[[Change], bool], Callable[[Change], object]]]
         self._callbacks = {}
         self._streams: list[Changes] = []
@@ -169,8 +272,33 @@ class Watchers:
         self._streams.append(changes)
         return changes
 
+    def monitor(self, node: str, *, connected: bool) -> NodeMonitor:
+        """Monitor a node.
+
+        Args:
+            node: Its name.
+            connected: Whether there is anything to monitor; the monitor has ended already if not.
+        """
+        monitor = NodeMonitor(node, self._demonitor)
+        self._monitors.setdefault(node, {})[monitor] = None
+        if not connected:
+            monitor._ended("noconnection")
+        return monitor
+
+    def _demonitor(self, monitor: NodeMonitor) -> None:
+        monitors = self._monitors[monitor.node]
+        del monitors[monitor]
+        if not monitors:
+            del self._monitors[monitor.node]
+
+    def _end_monitors(self, node: str, reason: NodeDownReason) -> None:
+        for monitor in [*self._monitors.get(node, ())]:
+            monitor._ended(reason)
+
     def tell(self, change: Change) -> None:
         """Tell everybody; a callback that raises is logged, and called again the next time."""
+        if change.kind in _ENDS and self._monitors:
+            self._end_monitors(change.node, cast("NodeDownReason", change.reason or "leave"))
         for stream in self._streams:
             stream._put(change)
         for wanted, callback in [*self._callbacks.values()]:
@@ -181,7 +309,9 @@ class Watchers:
                     _log.exception("a callback failed on %r", change)
 
     def close(self) -> None:
-        """End all streams, and forget the callbacks."""
+        """End all streams and monitors, and forget the callbacks."""
+        for node in [*self._monitors]:
+            self._end_monitors(node, "shutdown")
         self._callbacks.clear()
         for stream in [*self._streams]:
             stream.close()
