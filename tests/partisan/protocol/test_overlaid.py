@@ -50,6 +50,7 @@ from heliograph.partisan.wire.messages import (
     Ping,
     Pong,
     RawRelay,
+    RemoveSubscription,
     Shuffle,
     State,
 )
@@ -104,6 +105,11 @@ class Puppet(Overlay):
 
     def state(self) -> Term:
         return Atom("state"), {}, self.footing.epoch
+
+
+class Scamp(Puppet):
+    def state(self) -> Term:
+        return Atom("scamp_v1"), self.footing.actor, {}, UNDEFINED
 
 
 class Stage:
@@ -246,6 +252,19 @@ class TestSaying:
         at = stage.effects.index(Write(number, HELLO))
         assert stage.effects.index(Hangup(number, "refused")) > at
         assert stage.want(on.Hangup(N3, "refused")) == []
+
+    def test_nothing_is_said_at_which_an_erlang_node_breaks(self) -> None:
+        stage = Stage(puppet=Scamp)
+        ours = new_identity(random.Random(2).randbytes).actor
+        stage.want(on.Connect((S2, S3)))
+        erlang = stage.answered((Atom("scamp_v1"), bytes(20), {}, UNDEFINED))
+        own = stage.answered((Atom("scamp_v1"), ours, {}, UNDEFINED))
+        left = RemoveSubscription(S1)
+
+        assert stage.want(on.Send((S2, S3), left)) == [Write(own, left)]
+        # Who is to leave is told, whatever becomes of it.
+        to_leave = RemoveSubscription(S2)
+        assert stage.want(on.Send((S2,), to_leave)) == [Write(erlang, to_leave)]
 
     def test_to_connect_is_to_meet(self) -> None:
         stage = Stage()

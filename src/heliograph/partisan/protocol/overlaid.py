@@ -475,10 +475,23 @@ class OverlayCore(NodeCore):
         channel = MEMBERSHIP if isinstance(message, _STRATEGIC) else UNDEFINED
         connections = self.route(spec.name, channel)
         if connections:
-            return [out.Write(connections[0], message)]
+            breaks = self._breaks(spec.name, message)
+            return [] if breaks else [out.Write(connections[0], message)]
         partner.outbox.append(message)
         partner.parting = ""
         return self._dial_partner(partner, now)
+
+    def _breaks(self, name: Atom, message: Message) -> bool:
+        """Tell whether an Erlang node breaks at a message, which is not sent then.
+
+        With SCAMP's first version, who is told that a node of its view has left forgets all nodes.
+        """
+        return (
+            isinstance(message, RemoveSubscription)
+            and self._kind == "scamp_v1"
+            and message.spec.name != name
+            and not self.is_ours(name)
+        )
 
     def _reach_out(self, spec: NodeSpec, now: int, keep: int = 0) -> list[Effect]:
         partner = self._partner(spec)
