@@ -608,3 +608,51 @@ class TestReceiving:
         stage.want(on.NeighborDown(S2, "evicted"))
         stage.want(on.NeighborUp(S2))
         assert stage.all(PeerJoined) == [PeerJoined(S2)]
+
+
+class TestPeeking:
+    def test_a_look_has_a_connection_of_its_own(self) -> None:
+        stage = Stage()
+        stage.neighbor()
+        kept = set(stage.core.connections)
+
+        stage.want(on.Peek(S2))
+        number = stage.answered((Atom("state"), {}, 7))
+
+        assert stage.last() == on.Peeked(S2.name, (Atom("state"), {}, 7))
+        assert stage.all(Hangup) == [Hangup(number, "closed")]
+        assert set(stage.core.connections) == kept
+        assert stage.lost() == []
+
+    def test_whoever_cannot_be_reached_says_nothing(self) -> None:
+        stage = Stage()
+
+        stage.want(on.Peek(S2))
+        stage.do(inputs.DialFailed(stage.dials.pop().connection))
+        assert stage.last() == on.Peeked(S2.name)
+
+        stage.want(on.Peek(S2))
+        dial = stage.dials.pop()
+        stage.do(inputs.Dialled(dial.connection))
+        stage.do(inputs.Disconnected(dial.connection, "closed"))
+        assert stage.last() == on.Peeked(S2.name)
+        assert not stage.core.connections
+        assert stage.lost() == []
+
+    def test_nobody_looks_at_itself_or_at_nowhere(self) -> None:
+        stage = Stage()
+
+        for it in (S1, NodeSpec(Atom("n9@127.0.0.1"), (), ())):
+            stage.want(on.Peek(it))
+            assert stage.last() == on.Peeked(it.name)
+        assert not stage.dials
+
+    def test_who_stops_looks_no_more(self) -> None:
+        stage = Stage()
+        stage.want(on.Peek(S2))
+        heard = len(stage.puppet.heard)
+
+        stage.do(inputs.Stop())
+
+        assert len(stage.puppet.heard) == heard
+        assert not stage.core.connections

@@ -11,6 +11,7 @@ nothing of connections; this module makes those that it wants, and tells it what
 | `NeighborUp`     | the connections of all channels are dialled, and dialled again when lost   |
 | `NeighborDown`   | they are closed                                                            |
 | `Hangup`         | the same, once what was to be sent is sent                                 |
+| `Peek`           | one more is dialled, and closed once the peer has said what it is           |
 | `Check`          | all connections to the neighbors are pinged, and closed if nothing comes   |
 
 A node that is talked to and is no neighbor has one connection, closed when it was not used for a
@@ -162,6 +163,7 @@ class OverlayCore(NodeCore):
         self._joins: dict[Atom, tuple[NodeSpec, bool]] = {}
         """Whom to join through, and whether it was met since."""
         self._own_doing = False
+        self._peeks: set[int] = set()  # connections that are made for a look alone
         statistics = getattr(self.overlay, "statistics", None)
         self._overlay_tally = Tally(statistics, ("shuffles", *_PROMOTION, *_OPTIMIZATION))
 
@@ -330,6 +332,8 @@ class OverlayCore(NodeCore):
             # Whom this node dials, it meets then, and knows its tag.
             dialling = partner is not None and partner.dialling
             return [connected] if dialling else [connected, *self._tell(on.Met(name), now)]
+        if connection.number in self._peeks:
+            return [connected, *self._hang_up([connection], "closed", now)]
         assert partner is not None
         theirs = manager_of(connection.state)
         if theirs != self._kind:
@@ -424,6 +428,8 @@ class OverlayCore(NodeCore):
                 return [out.SetTimer(TimerKey("overlay", timer), at)]
             case on.CancelTimer(timer):
                 return [out.CancelTimer(TimerKey("overlay", timer))]
+            case on.Peek(spec):
+                return self._peek(spec, now)
             case on.Connect(to, keep):
                 return [effect for spec in to for effect in self._reach_out(spec, now, keep)]
             case on.Check(peers):
@@ -501,6 +507,25 @@ class OverlayCore(NodeCore):
         if partner.connected:
             return self._tell(on.Met(spec.name), now)
         return self._dial_partner(partner, now)
+
+    def _peek(self, spec: NodeSpec, now: int) -> list[Effect]:
+        if not spec.listen_addrs or spec.name == self.name:
+            return self._tell(on.Peeked(spec.name), now)
+        number = self.new_connection()
+        self._open(number, spec.name, UNDEFINED)
+        self._peeks.add(number)
+        return [out.Dial(number, spec.name, UNDEFINED, spec.listen_addrs[0])]
+
+    def _forget(
+        self, connection: Connection, reason: str, now: int, *, resend: bool = True
+    ) -> list[Effect]:
+        number, name = connection.number, connection.peer
+        if number not in self._peeks:
+            return super()._forget(connection, reason, now, resend=resend)
+        assert name is not None
+        self._peeks.discard(number)
+        del self.connections[number]
+        return [] if self._own_doing else self._tell(on.Peeked(name, connection.state), now)
 
     def _dial_partner(self, partner: Partner, now: int) -> list[Effect]:
         if partner.dialling:

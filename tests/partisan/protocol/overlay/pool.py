@@ -96,6 +96,9 @@ class Pool:
                     for peer in peers:
                         if not self._reaches(name, peer):
                             self._later(name, on.Lost(peer))
+                case on.Peek(it):
+                    state = self.nodes[it.name].state() if self._reaches(name, it.name) else None
+                    self._later(name, on.Peeked(it.name, state))
                 case _:
                     pass
 

@@ -590,6 +590,7 @@ def test_who_left_may_join_again() -> None:
         "shuffle",
         "promotion",
         "probe",
+        "survey",
     ]
     assert not leaver.left
     assert leaver.epoch == 2

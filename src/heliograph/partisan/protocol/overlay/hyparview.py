@@ -45,6 +45,7 @@ from heliograph.partisan.protocol.overlay.interface import (
     SetTimer,
     kind_of,
 )
+from heliograph.partisan.protocol.overlay.islands import Islands
 from heliograph.partisan.protocol.overlay.past import LEAVING
 from heliograph.partisan.protocol.overlay.probes import Probes
 from heliograph.partisan.protocol.overlay.settings import HyParViewConfig
@@ -138,6 +139,7 @@ class HyParView(Views):
         self._attempts = self.config.attempts  # rejections that are left until then
         self._checked: int | None = None  # when all neighbors were checked
         self._probes = Probes(spec.name, seeds)
+        self._islands = Islands()
         self._told: tuple[NodeSpec, ...] = ()  # what the last shuffle told
         xbot = self.config.xbot
         self._xbot = None if xbot is None or distance is None else XBot(self, xbot, distance)
@@ -150,6 +152,8 @@ class HyParView(Views):
                 return [] if self.left else self._fired(timer, now)
             case on.Lost(peer, reason):
                 return self._gone(peer, reason, now)
+            case on.Peeked(peer, state):
+                return [] if self.left else self._islands.peeked(self, peer, state, now)
             case on.Met(peer):
                 self._past.met(peer)
                 return []
@@ -201,6 +205,8 @@ class HyParView(Views):
                 ("probe", config.probe_interval),
             )
         ]
+        if config.island and not config.as_original:
+            effects.append(SetTimer("survey", now + config.survey_interval))
         if self._xbot is not None:
             effects.append(SetTimer("xbot", now + self._xbot.config.interval))
         return [*effects, *self._fill(now)]
@@ -226,7 +232,7 @@ class HyParView(Views):
         self._probes.clear()
         self._start_over()
         self.left = True
-        timers = ("shuffle", "promotion", "probe", "xbot")
+        timers = ("shuffle", "promotion", "probe", "survey", "xbot")
         return [*effects, *[CancelTimer(timer) for timer in timers], Left()]
 
     def _farewell(self, spec: NodeSpec) -> list[Effect]:
@@ -492,6 +498,11 @@ class HyParView(Views):
             effects = [NeighborDown(spec, reason), *self._probes.neighbor_lost(self, spec, now)]
         return [*effects, *self._fill(now), *self._probes.unreachable(self, name)]
 
+    def far(self) -> list[NodeSpec]:
+        """Return whom the node knows beside its neighbors and replacements."""
+        probes = self._probes
+        return [*probes.seeds.values(), *probes.lost.values(), *self.acquaintances]
+
     # --- for X-BOT ---
 
     def assure(self) -> list[Effect]:
@@ -574,6 +585,9 @@ class HyParView(Views):
                     SetTimer(timer, now + config.probe_interval),
                     *self._probes.fired(self, now),
                 ]
+            case "survey":
+                again = SetTimer(timer, now + config.survey_interval)
+                return [again, *self._islands.fired(self)]
             case "xbot" if self._xbot is not None:
                 return self._xbot.fired(now)
             case _:

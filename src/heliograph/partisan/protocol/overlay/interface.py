@@ -43,6 +43,8 @@ __all__ = [
     "NeighborDown",
     "NeighborUp",
     "Overlay",
+    "Peek",
+    "Peeked",
     "Received",
     "Send",
     "SetTimer",
@@ -107,13 +109,22 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Peeked:
+    """A node was looked at: the answer to `Peek`."""
+
+    peer: Atom
+    state: Term = None
+    """What it says of itself to whoever connects to it; None if it could not be reached."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A timer's time has come."""
 
     timer: str
 
 
-Input: TypeAlias = Start | Join | Leave | Met | Received | Lost | Fired
+Input: TypeAlias = Start | Join | Leave | Met | Received | Lost | Peeked | Fired
 
 
 # --- what is to be done: effects ---
@@ -145,6 +156,16 @@ class Connect:
     to: tuple[NodeSpec, ...]
     keep: int = 0
     """Nanoseconds for which the connection is to stand at least, though it is not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """Look what a node says of itself now, by a connection for that alone.
+
+    `Peeked` is the answer in any case.
+    """
+
+    spec: NodeSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +239,7 @@ class Dropped:
 Effect: TypeAlias = (
     Send
     | Connect
+    | Peek
     | Hangup
     | Check
     | NeighborUp

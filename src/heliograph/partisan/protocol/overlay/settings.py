@@ -62,6 +62,11 @@ class HyParViewConfig:
     """Nodes that gave way to others in the views, the last so many, to be asked by who knows nobody
     else any more; 0 remembers none. Our choice: with the views', 160, some of whom live even if
     nine of ten have failed."""
+    survey_interval: int = 30 * _SECOND
+    """Between two looks whether the node lives on an island (see `islands`); our choice."""
+    island: int = 16
+    """From so many nodes on it is none, and no further look is taken; 0 never looks. Our choice:
+    with views of five places, a look ends after about three nodes."""
     remembered: int = 32
     """Neighbors that failed which are kept, to be tried again; our choice."""
     disconnections: int = 1_024
@@ -113,6 +118,8 @@ class HyParViewStatistics:
     """Of those, that did."""
     unoptimized: int = 0
     """Of those, that did not: one of the four nodes would not have gained by it."""
+    islands: int = 0
+    """Times that the node found itself on an island, though it knows others."""
     looked_over: int = 0
     """Times that all replacements were told that the node lives."""
     denied: int = 0
