@@ -18,6 +18,9 @@ size of its view. Views are one-way: who is in mine need not have me in his.
 
 Shapes are the original's. It keeps each subscription with a probability of 0.4 whatever the size of
 its view, and a contact treats a subscription through it as any other; both are by option here.
+
+Its version 1 breaks, and forgets everybody, when it is told that a node of its view has left. So
+no Erlang node is told; it keeps the one that left in its view, like one that has failed.
 """
 
 from __future__ import annotations
