@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ from heliograph.partisan.wire.text import Parser, format_term
 __all__ = ["Vector", "broken", "check", "load", "main"]
 
 CUT = "..."
+_BINARY = re.compile(r'<<"(?:[^"\\]|\\.)*">>')
+"""A binary shown as a text: Erlang shows Latin-1 so, too, which we show as numbers."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ def _shows(text: str, term: Term) -> bool:
     except TermSyntaxError:
         # Cut inside a string, a binary or a map.
         start, cut, _ = text.partition(CUT)
+        start = _BINARY.sub(lambda found: format_term(Parser(found[0]).whole()), start)
         return bool(cut) and format_term(term).startswith(start.rstrip('|,"'))
     return _stands_for(shown, term)
 

@@ -65,6 +65,7 @@ def test_a_vector_that_fails_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
         ("836d00000005 68656c6c6f".replace(" ", ""), '<<"hel"...>>'),
         ("8374000000026101610261036104", "#{1 => 2,...}"),
         ("836b0003010203", "..."),
+        ("8368036d00000001b66b0001616101", '{<<"\xb6">>,"a...'),
     ],
 )
 def test_what_is_cut_counts_up_to_the_cut(hexed: str, shown: str) -> None:
