@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from heliograph.partisan.addresses import check_node_name, resolve
-from heliograph.partisan.errors import JoinError, MismatchError
+from heliograph.partisan.errors import JoinError, MismatchError, UnknownNodeError
 from heliograph.partisan.members import connections_of
 from heliograph.partisan.protocol import inputs
 from heliograph.partisan.protocol.effects import (
@@ -46,6 +48,7 @@ class Joining:
         # Waited for by all who join at the same time, and a waiter is one task's: cancelled by the
         # deadline of one, it would cancel the others.
         self._progress: anyio.Event | None = None
+        self._joins: Counter[str] = Counter()
 
     def told(self, effect: Effect) -> None:
         """Note what happened."""
@@ -63,7 +66,7 @@ class Joining:
             until: `"join"`, or `"up"` to wait for all connections.
         """
         driver = self._driver
-        core, atom = driver.core, Atom(check_node_name(name))
+        atom = Atom(check_node_name(name))
         if name == driver.name:
             return
         try:
@@ -73,6 +76,7 @@ class Joining:
         why: object = None
         driver.failures.pop(name, None)
         done = False
+        self._joins[name] += 1
         try:
             with anyio.move_on_after(seconds):
                 driver.do(inputs.Join(atom, found))
@@ -88,14 +92,28 @@ class Joining:
                     return
             why = driver.failures.get(name) or "it does not answer"
         finally:
-            if not done and atom in core.peers and not core.is_member(atom):
-                driver.do(inputs.Leave(atom))
+            self._joins[name] -= 1
+            if not self._joins[name]:
+                del self._joins[name]
+                if not done:
+                    self._give_up(atom)
         cause = why if isinstance(why, Exception) else None
         if why in {"protocol_error", "closed", "timeout"}:
             why = f"it is another node than {name}, or speaks another protocol ({why})"
         raise JoinError(
             f"{driver.name} could not join {name} at {address} in {seconds:g} s: {why}"
         ) from cause
+
+    def _give_up(self, name: Atom) -> None:
+        """Let go of a node that nobody joins through any more, unless it is a member.
+
+        Messages that were accepted for it are told to be lost.
+        """
+        driver = self._driver
+        if driver.stopped or name not in driver.core.peers or driver.core.is_member(name):
+            return
+        with suppress(UnknownNodeError):  # it was let go already
+            driver.do(inputs.Leave(name))
 
     def _joined(self, name: Atom, until: ChangeKind) -> bool:
         core = self._driver.core

@@ -306,8 +306,10 @@ class Node:
     async def join(self, name: str, address: str, *, deadline: float = JOIN_DEADLINE) -> None:
         """Join the cluster that a node is a member of; return when this node is a member, too.
 
-        A node that cannot be reached is tried again until the deadline. Joining oneself, or a node
-        that is a member already, does nothing.
+        A node that cannot be reached is tried again until the deadline. Messages to be acknowledged
+        are accepted for it meanwhile; if it never answers they are told to be lost, by the event
+        `partisan.message.dropped` with the reason `departed`. Joining oneself, or a node that is a
+        member already, does nothing.
 
         Args:
             name: The node's name.

@@ -28,6 +28,7 @@ from heliograph.partisan.protocol.effects import (
     CancelTimer,
     Connected,
     Dial,
+    Forgotten,
     LeftCluster,
     Mismatched,
     PeerJoined,
@@ -502,9 +503,8 @@ class Mesh:
         for channel, payloads in self.delivery.forget(name).items():
             effects.append(Undelivered(name, channel, payloads))
         spec = self._told.pop(name, None)
-        if spec is not None:
-            effects.append(PeerLeft(spec))
-        return effects
+        # Of who never was a member nobody needs to be told, but that nothing is kept for it.
+        return [*effects, Forgotten(name) if spec is None else PeerLeft(spec)]
 
     def _start_anew(self, now: int, *, removed: bool) -> list[Effect]:
         """Become a cluster of one again: no member of the old one any more."""
