@@ -293,6 +293,8 @@ class Messaging:
 
     async def _send_unkept(self, route: Route, to: Term, message: Term, key: int | None) -> None:
         """Ask for an acknowledgement, in the original's form, and wait for none."""
+        if not route.acknowledges:
+            raise _unheard(route)
         checked(message, self.limits.frame)
         link = self._link(route, key)
         if link.full:
@@ -361,6 +363,8 @@ class Messaging:
         return link if much else True
 
     def _attempt_acked(self, route: Route, to: Term, message: Term, key: int | None) -> Link | bool:
+        if not route.acknowledges:
+            raise _unheard(route)
         lane = self.routes.lane(route, _key(key))
         if isinstance(lane, Lane):
             much = lane.add(to, message)
@@ -475,3 +479,10 @@ def _carrier(pairs: dict[Any, Any]) -> dict[str, str]:
         return {key.decode(): text.decode() for key, text in pairs.items()}
     except (AttributeError, UnicodeDecodeError):
         return {}
+
+
+def _unheard(route: Route) -> NotConnectedError:
+    return NotConnectedError(
+        f"{route.peer} is an Erlang node of an overlay: those acknowledge nothing, and take harm "
+        "from who asks them to. Send with ack=False"
+    )

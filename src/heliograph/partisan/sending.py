@@ -41,10 +41,12 @@ class Route:
         level: zlib's, or 0.
         lane_count: Lanes of acknowledged messages: as many as the channel should have connections.
         lanes: Those that were used.
+        acknowledges: Whether the peer acknowledges messages.
     """
 
     __slots__ = (
         "_turn",
+        "acknowledges",
         "channel",
         "lane_count",
         "lane_links",
@@ -65,6 +67,7 @@ class Route:
         lane_links: tuple[Link, ...],
         lane_count: int,
         *,
+        acknowledges: bool,
         traced: bool,
     ) -> None:
         self.peer: Atom = peer
@@ -76,6 +79,7 @@ class Route:
         self.level: int = _ZLIB_DEFAULT if own.compression is True else int(own.compression)
         self.plain: bool = not self.monotonic and not self.level and not traced
         self.lane_count: int = lane_count
+        self.acknowledges: bool = acknowledges
         self.lanes: dict[int, Lane] = {}
         self._turn = 0
 
@@ -168,6 +172,7 @@ class Routes:
                 self._found(core.route(peer, channel)),
                 self._found(core.lane_route(peer, channel)),
                 core.lanes(peer, channel),
+                acknowledges=core.acknowledges(peer),
                 traced=self._traced,
             )
         routes[None] = routes[DEFAULT_CHANNEL]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from heliograph.partisan import UnknownNodeError
+from heliograph.partisan import NotConnectedError, UnknownNodeError
 from heliograph.partisan.protocol import ProtocolConfig, inputs
 from heliograph.partisan.protocol.connection import Phase
 from heliograph.partisan.protocol.effects import (
@@ -67,6 +67,8 @@ def spec(name: Atom, *ports: int) -> NodeSpec:
 
 
 S1, S2, S3 = spec(N1), spec(N2), spec(N3)
+OURS: Term = (Atom("state"), {}, new_epoch(new_identity(random.Random(9).randbytes), 0))
+"""What a node of our kind says of itself."""
 HELLO = Shuffle((), 1, S1)
 CUSTOM = Custom(Atom("hello"))
 
@@ -151,12 +153,12 @@ class Stage:
         self.hear(dial.connection, State(tag, theirs))
         return dial.connection
 
-    def neighbor(self, it: NodeSpec = S2) -> list[int]:
+    def neighbor(self, it: NodeSpec = S2, state: Term = None) -> list[int]:
         """Make a node a neighbor with all its connections."""
         self.want(on.NeighborUp(it))
         made = []
         while self.dials:
-            made.append(self.answered())
+            made.append(self.answered(state))
         return made
 
     def accepted(self, peer: Atom, channel: Atom = UNDEFINED) -> int:
@@ -434,20 +436,20 @@ class TestNeighbors:
 
     def test_messages_for_who_was_lost_are_kept_for_a_while(self) -> None:
         stage = Stage()
-        stage.neighbor()
+        stage.neighbor(state=OURS)
         stage.do(inputs.Send(N2, Atom("sink"), 1, ack=True, size=9))
         for reason in ("failure", "evicted"):
             stage.want(on.NeighborDown(S2, reason))
             assert N2 in stage.core.peers
             stage.want(on.NeighborUp(S2))
-            stage.answered()
+            stage.answered(OURS)
             while stage.dials:
-                stage.answered()
+                stage.answered(OURS)
             stage.fire("retransmit", after=2 * SECOND)
             assert len(stage.all(Transmit)) == 1
         stage.want(on.NeighborDown(S2, "failure"))
         stage.want(on.Send((S2,), HELLO))
-        stage.answered()
+        stage.answered(OURS)
         assert stage.fire("forget", N2) == []  # it is talked to
         stage.want(on.Hangup(N2, "refused"))
         stage.fire("forget", N2, 60 * SECOND)
@@ -656,3 +658,32 @@ class TestPeeking:
 
         assert len(stage.puppet.heard) == heard
         assert not stage.core.connections
+
+
+class TestErlangNodes:
+    """What ends the original's managers of partial views is not sent to them."""
+
+    def test_they_are_not_asked_to_acknowledge(self) -> None:
+        stage = Stage()
+        sent = inputs.Send(N2, Atom("sink"), b"x", ack=True)
+        stage.want(on.NeighborUp(S2))
+        stage.do(sent)  # it may be of our kind yet
+
+        stage.answered()
+
+        assert stage.all(Undelivered) == [Undelivered(N2, UNDEFINED, [(Atom("sink"), b"x")])]
+        assert not stage.all(Transmit)
+        assert not stage.core.acknowledges(N2)
+        assert stage.core.lane_route(N2, UNDEFINED) == ()
+        with pytest.raises(NotConnectedError, match="without asking"):
+            stage.do(sent)
+
+    def test_those_of_our_kind_are(self) -> None:
+        stage = Stage()
+        stage.want(on.NeighborUp(S2))
+        stage.do(inputs.Send(N2, Atom("sink"), b"x", ack=True))
+
+        stage.answered(OURS)
+
+        assert len(stage.all(Transmit)) == 1
+        assert stage.core.acknowledges(N2)

@@ -9,6 +9,7 @@ import pytest
 from heliograph.partisan.protocol.relay import Delivered, Passed, RelayConfig, Relays, Sent
 from heliograph.partisan.wire import Atom, decode, encode
 from heliograph.partisan.wire.messages import Forward, Relay, parse
+from heliograph.partisan.wire.refs import Target, target
 
 SECOND = 1_000_000_000
 A, B, C, D = (Atom(each) for each in "abcd")
@@ -46,6 +47,36 @@ def test_two_equal_messages_are_two() -> None:
     ]
     assert len(passed) == 2
     assert all(isinstance(each, Passed) for each in passed)
+
+
+def test_its_number_may_go_in_the_reference_of_the_process() -> None:
+    """So whoever gets it from an Erlang node that does not take a padding away gets it whole."""
+    sender, middle = relays(), relays(B)
+    node = Atom("d@127.0.0.1")
+
+    steps = [sender.send(node, SINK, b"x", [B], 0, by_reference=True) for _ in range(2)]
+
+    messages = [step.relay.message for step in steps if isinstance(step, Passed)]
+    assert messages[0] != messages[1]
+    for message in messages:
+        assert isinstance(middle.received(A, node, message, 4, (), [C], 0), Passed)
+        match message:
+            case ("forward_message", bytes(reference), b"x"):
+                assert reference.startswith(b"partisan:name:d@127.0.0.1:sink\x19")
+                assert target(reference) == Target("name", "sink")
+            case other:
+                pytest.fail(str(other))
+
+
+def test_who_is_no_process_has_no_reference() -> None:
+    step = relays().send(D, 7, b"x", [B], 0, by_reference=True)
+
+    assert isinstance(step, Passed)
+    match step.relay.message:
+        case ("forward_message", 7, ("$partisan_padded", bytes(), b"x")):
+            pass
+        case other:
+            pytest.fail(str(other))
 
 
 def test_nobody_takes_a_message_of_who_is_alone() -> None:

@@ -217,6 +217,8 @@ class NodeCore(Mesh):
                 key = self.random.randrange(len(connections))
             return [Write(connections[key % len(connections)], Forward(send.target, send.message))]
         self._member(name)
+        if not self.acknowledges(name):
+            raise NotConnectedError(f"{name} acknowledges nothing; send without asking for it")
         lanes = self.lanes(name, channel)
         key = send.partition_key
         lane = self.random.randrange(lanes) if key is None else key % lanes

@@ -227,6 +227,10 @@ class Mesh:
         """Tell whether a peer passes on what it gets for others: the original does not."""
         return self.is_ours(name)
 
+    def acknowledges(self, name: Atom) -> bool:  # noqa: ARG002 - some managers' peers do not
+        """Tell whether a peer acknowledges messages, as far as that is known."""
+        return True
+
     def is_ours(self, name: Atom) -> bool:
         """Tell whether a peer is known to be of our kind."""
         return self.delivery.run(name) is not None

@@ -98,6 +98,7 @@ _COMMON: Final = (
     RawRelay,
     *TREE,
 )
+_WITHOUT_ACKS: Final = frozenset({"hyparview", "list"})  # managers of the original
 _LOST: Final = frozenset({"failure", "timeout", "closed", "refused", "shutdown"})
 _PROMOTION: Final = {"promotions": "requested", "accepted": "accepted", "rejected": "rejected"}
 _OPTIMIZATION: Final = {
@@ -193,6 +194,21 @@ class OverlayCore(NodeCore):
     def reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:
         """Connect to a node that need not be a neighbor; the connection goes if it is not used."""
         return self._reach_out(spec, now)
+
+    def acknowledges(self, name: Atom) -> bool:
+        """Tell whether a peer acknowledges messages, as far as that is known.
+
+        The original's manager of HyParView, and those of stars and lists, end when they are asked
+        to.
+        """
+        if self._kind not in _WITHOUT_ACKS or self.is_ours(name):
+            return True
+        partner = self.peers.get(name)
+        return partner is None or not partner.connected
+
+    def lane_route(self, peer: Atom, channel: Atom) -> tuple[int, ...]:
+        """Return the connections for messages to be acknowledged; none where they would harm."""
+        return super().lane_route(peer, channel) if self.acknowledges(peer) else ()
 
     def joined(self, name: Atom) -> bool:
         """Tell whether a node was met that was to be joined through, and there is a neighbor."""
@@ -347,6 +363,8 @@ class OverlayCore(NodeCore):
             # There and back twice: until its hello, and until its state.
             self._note_latency(name, (now - connection.began) // 2)
         effects += [connected, *partner.opened(connection.number, channel)]
+        if not self.acknowledges(name):
+            effects += self._never_acknowledged(name)
         first = self._reroute(name, channel) == 1
         partner.tried = 0
         if self.detecting is not None:
@@ -602,6 +620,13 @@ class OverlayCore(NodeCore):
             return self._forget_partner(partner)
         partner.kept = partner.kept or now + self.config.retain
         return [out.SetTimer(TimerKey("forget", partner.name), partner.kept)]
+
+    def _never_acknowledged(self, name: Atom) -> list[Effect]:
+        """Tell of messages that were accepted before it was known what kind of node a peer is."""
+        return [
+            out.Undelivered(name, channel, payloads)
+            for channel, payloads in self.delivery.forget(name).items()
+        ]
 
     def _forget_partner(self, partner: Partner) -> list[Effect]:
         name = partner.name

@@ -6,7 +6,8 @@ eager neighbors. Each passes it on until one is connected to the receiver. The o
 copy on to all eager neighbors, so that one message becomes dozens; here a node passes a message on
 once. Nothing tells two equal messages apart, so those sent from here carry a number in a padding.
 Whoever of our kind hands a message to its receiver takes it away. An Erlang node that does so
-leaves it on, and only the original's pluggable manager takes it off when it comes.
+leaves it on, and only the original's pluggable manager takes it off when it comes. With HyParView
+the number goes in the padding of the reference that names the process, which all take off.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from heliograph.partisan.wire.messages import Forward, Padded, Relay
+from heliograph.partisan.wire.refs import RemoteRef, target
 from heliograph.partisan.wire.terms import exact
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ class Relays:
         now: int,
         *,
         ttl: int | None = None,
+        by_reference: bool = False,
     ) -> Step | None:
         """Send a message to a node that there is no connection to.
 
@@ -121,12 +124,18 @@ class Relays:
             eager: This node's eager neighbors for its own broadcasts.
             now: Nanoseconds of a clock that never goes back.
             ttl: Hops beyond the first that it may take; those of the configuration if None.
+            by_reference: Whether its number goes in the reference of the process.
 
         Returns:
             What to do, or None if nobody is there to take it.
         """
-        padded = Padded(self._random.randbytes(_PADDING), message).term()
-        inner = Forward(to, padded).term()
+        number = self._random.randbytes(_PADDING)
+        named = target(to) if by_reference else None
+        if named is None:
+            inner = Forward(to, Padded(number, message).term()).term()
+        else:
+            reference = RemoteRef(node, named.kind, named.id)
+            inner = Forward(reference.padded(number.hex()), message).term()
         self._is_known(node, inner, now)
         return self._pass_on(node, inner, self.config.ttl if ttl is None else ttl, eager)
 

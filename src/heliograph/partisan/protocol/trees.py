@@ -202,7 +202,7 @@ class Trees:
             NotConnectedError: Nobody is there to take it.
         """
         eager = self._takers()
-        step = self.relays.send(node, to, message, eager, now, ttl=ttl)
+        step = self.relays.send(node, to, message, eager, now, ttl=ttl, by_reference=self.raw)
         if step is None:
             raise NotConnectedError(
                 f"there is no connection to {node} now, nor to another node that could pass a "

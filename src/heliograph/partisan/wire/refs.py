@@ -90,6 +90,11 @@ class RemoteRef:
             return ImproperList((_ALIAS, *term.elements), term.tail)
         return ImproperList((_ALIAS,), term)
 
+    def padded(self, padding: str) -> bytes:
+        """Return the form of a URI with a padding behind it, which whoever reads it takes off."""
+        uri = f"partisan:{self.kind}:{self.node}:{self.id}"
+        return f"{uri}{_PADDING}{padding}".encode()
+
     @property
     def target(self) -> Target:
         """What is left of it for the node it belongs to."""
