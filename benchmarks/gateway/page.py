@@ -23,8 +23,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield "# A gateway under load"
     yield ""
     yield (
-        f"What `make load` came to: {found['minutes']:.0f} minutes, after a warm-up of "
-        f"{found['warm_up_minutes']:.0f}. On {facts}. Of the processors, other programs had "
+        f"What `make load` came to: {found['minutes']:.3g} minutes, after a warm-up of "
+        f"{found['warm_up_minutes']:.2g}. On {facts}. Of the processors, other programs had "
         f"{percent(found['others'])} meanwhile; a thread that only slept was woken up to "
         f"{1000 * found['longest_stall']:.0f} ms late. {_nice(found['nice'])}"
     )
