@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes whose wire is pulled, and put back: network namespaces as root, or else proxies."""
+"""Three nodes, one of whose wires is pulled and put back: namespaces as root, or else proxies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.partisan.node.harm import Guard
 from tests.partisan.node.processes import Process, judge, settled
 
-NAMES = ["n1@127.0.0.1", "n2@127.0.0.1"]
+NAMES = ["n1@127.0.0.1", "n2@127.0.0.1", "n3@127.0.0.1"]
 NETWORK = "198.18.73"  # of the block for tests of networks
 Wire = Callable[[bool], None]
 
@@ -25,20 +25,23 @@ def ip(*arguments: str) -> None:
 
 @contextmanager
 def namespaces() -> Iterator[list[str]]:
-    """Make two network namespaces with a wire between them."""
-    found = [f"hg{os.getpid()}-{number}" for number in (1, 2)]
+    """Make a network namespace for each node, and one between them that their wires lead to."""
+    between, *found = [f"hg{os.getpid()}-{number}" for number in range(len(NAMES) + 1)]
     try:
-        for name in found:
+        for name in (between, *found):
             ip("netns", "add", name)
-        ip("link", "add", "hgw", "netns", found[0], "type", "veth", "peer", "name", "hgw")
-        # The other end is in our own namespace yet.
-        ip("link", "set", "hgw", "netns", found[1])
+        ip("-n", between, "link", "add", "hgb", "type", "bridge")
+        ip("-n", between, "link", "set", "hgb", "up")
         for number, name in enumerate(found, 1):
+            end = ("peer", "name", f"hg{number}", "netns", between)
+            ip("-n", name, "link", "add", "hgw", "type", "veth", *end)
+            ip("-n", between, "link", "set", f"hg{number}", "master", "hgb")
+            ip("-n", between, "link", "set", f"hg{number}", "up")
             ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "hgw")
             ip("-n", name, "link", "set", "hgw", "up")
         yield found
     finally:
-        for name in found:
+        for name in (between, *found):
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
@@ -54,7 +57,7 @@ def may_make_namespaces() -> bool:
 
 @asynccontextmanager
 async def wired(folder: Path) -> AsyncIterator[tuple[list[Process], Wire]]:
-    """Give two processes, and what pulls and mends the wire between them."""
+    """Give three processes, and what pulls and mends the wire of the first."""
     if may_make_namespaces():
         with namespaces() as found:
 
@@ -76,12 +79,13 @@ async def wired(folder: Path) -> AsyncIterator[tuple[list[Process], Wire]]:
                 wire,
             )
         return
-    async with Guard(1) as first, Guard(2) as second:
-        guards = [first, second]
+    async with Guard(1) as first, Guard(2) as second, Guard(3) as third:
+        guards = [first, second, third]
 
         def silence(whole: bool) -> None:
-            for guard in guards:
-                guard.silence([] if whole else NAMES)
+            first.silence([] if whole else NAMES[1:])
+            for guard in (second, third):
+                guard.silence([] if whole else NAMES[:1])
 
         yield (
             [
@@ -95,17 +99,23 @@ async def wired(folder: Path) -> AsyncIterator[tuple[list[Process], Wire]]:
 def test_a_partition_heals_and_nothing_is_lost(tmp_path: Path) -> None:
     async def main() -> None:
         async with wired(tmp_path) as (processes, wire):
-            one, other = processes
+            one, other, third = processes
             try:
                 await one.start({})
-                await other.start({one.name: one.advertise})
-                await sees(one, other, "up")
+                for process in (other, third):
+                    await process.start({one.name: one.advertise})
+                for process in (other, third):
+                    await sees(one, process, "up")
+                    await sees(process, one, "up")
                 for _ in range(2):
                     wire(False)
-                    await sees(one, other, "down")
-                    await sees(other, one, "down")
+                    for process in (other, third):
+                        await sees(one, process, "down")
+                        await sees(process, one, "down")
+                    await sees(other, third, "up")
                     wire(True)
-                    await sees(one, other, "up")
+                    for process in (other, third):
+                        await sees(one, process, "up")
                 await settled(processes, 30)
             finally:
                 for process in processes:
