@@ -17,7 +17,7 @@ FULLY_COVERED := \
     src/heliograph/metrics/** \
     src/heliograph/modboss/codecs/** \
     $(foreach part,definition errors fields files mapping schema,src/heliograph/modboss/$(part).py) \
-    $(foreach part,caching calls decoding operations options plan planner reading refusals retrying splitting writing,\
+    $(foreach part,answer caching calls decoding operations options plan planner prepared reading refusals retrying splitting writing,\
         src/heliograph/modboss/$(part).py) \
     $(foreach part,config connection core delivery detecting detection effects identity inputs membership mesh peers remote streams,\
         src/heliograph/partisan/protocol/$(part).py) \

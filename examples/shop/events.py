@@ -231,6 +231,12 @@ class CheckoutHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[CheckoutStopMeasurements, CheckoutStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[CheckoutStopMeasurements, CheckoutStopMetadata]: ...
+
 
 CHECKOUT: Final = cast("CheckoutHandle", Span("shop.checkout"))
 """An order is checked and paid.
@@ -334,6 +340,12 @@ class PaymentHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[PaymentStopMeasurements, PaymentStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[PaymentStopMeasurements, PaymentStopMetadata]: ...
+
 
 PAYMENT: Final = cast("PaymentHandle", Span("shop.payment"))
 """The bank is asked for the money.
@@ -424,6 +436,12 @@ class PackingHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[PackingStopMeasurements, PackingStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[PackingStopMeasurements, PackingStopMetadata]: ...
 
 

@@ -8,7 +8,7 @@ from heliograph._generics import ResultTypes, T_co, final
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without the import
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any, Literal
+    from typing import Any, Final, Literal
 
     from heliograph.typing import Handler, OnFailure
 
@@ -59,7 +59,11 @@ class Ok(_Frozen, ResultTypes[T_co]):
         __slots__ = ("value",)
 
     def __init__(self, value: T_co = None) -> None:  # type: ignore[assignment]  # Ok() is Ok[None]
-        object.__setattr__(self, "value", value)
+        _set_value(self, value)
+
+
+# As `object.__setattr__`, without looking the slot up: results are made with every operation.
+_set_value: Final = Ok.__dict__["value"].__set__
 
 
 @final

@@ -47,11 +47,15 @@ def seen(telemetry: Telemetry) -> Seen:
     return seen
 
 
-@pytest.fixture(params=["by prefix", "by handle"])
+@pytest.fixture(params=["by prefix", "by handle", "by a dict that is given away"])
 def span(request: pytest.FixtureRequest, telemetry: Telemetry) -> OpenSpan:
-    """Opens `a.b` with one mapping, in one of the two ways."""
+    """Opens `a.b` with one mapping, in one of the three ways."""
     if request.param == "by handle":
         return telemetry.spanning("a.b")
+    if request.param == "by a dict that is given away":
+        return lambda *metadata: telemetry.spanning("a.b").opened(
+            {**metadata[0]} if metadata else {}
+        )
     return lambda *metadata: telemetry.span("a.b", *metadata)
 
 
@@ -202,6 +206,23 @@ class TestMetadata:
         assert given == {"who": "x"}
         assert seen.metadata[0] == {"who": "x", CONTEXT: active.context}
         assert seen.metadata[1] == {"who": "y", "more": 1, CONTEXT: active.context}
+
+    def test_all_is_filled_at_once(self, span: OpenSpan, seen: Seen) -> None:
+        measured = {"items": 2}
+        with span({"who": "x"}) as active:
+            active.fill(measured, {"more": 1})
+            active.fill({"octets": 3}, {"who": "y"})
+
+        assert measured == {"items": 2}
+        assert seen[1][1].items() >= {"items": 2, "octets": 3}.items()
+        assert seen.metadata[1] == {"who": "y", "more": 1, CONTEXT: active.context}
+
+    def test_what_nobody_heard_begin_is_filled_too(self, span: OpenSpan) -> None:
+        with span({"who": "x"}) as active:
+            active.fill({"items": 2}, {"more": 1})
+
+            assert active.measurements == {"items": 2}
+            assert active.metadata == {"who": "x", "more": 1, CONTEXT: active.context}
 
     def test_exception_carries_it_too(self, span: OpenSpan, seen: Seen) -> None:
         with contextlib.suppress(LookupError), span({"who": "x"}) as active:

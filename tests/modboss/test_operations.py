@@ -45,6 +45,8 @@ from heliograph.modboss import (
     read,
     write,
 )
+from heliograph.modboss.caching import PlanCache
+from heliograph.modboss.prepared import Prepared
 from heliograph.stream import Snapshot
 from heliograph.testing import Captured, capture
 
@@ -774,6 +776,9 @@ def unlike_any_other(event: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
 class Origin:
     operation: Mapping[str, Any] = {"unit_id": 7}
 
+    def __init__(self) -> None:
+        self.prepared: PlanCache[Prepared] = PlanCache()
+
     def read_request(self, object_type: ObjectType, count: int) -> Mapping[str, Any]:
         return {"function_name": f"read_{object_type}s", "function_code": count}
 
@@ -797,6 +802,22 @@ def test_a_device_adds_to_the_events() -> None:
     writing = [("write_registers", 1)] * 2
     nothing = (None, None)
     assert functions == [nothing, *reading, nothing, nothing, *writing, nothing]
+
+
+def test_the_same_read_tells_the_same_again_but_for_what_is_given_anew() -> None:
+    with capture() as captured:
+        read(Boiler, ["power", "limit"], echo, context={"by": "one"})
+        read(Boiler, ["power", "limit"], echo, context={"by": "two"}, max_attempts=2)
+
+    half = len(captured) // 2
+    for first, second in zip(captured[:half], captured[half:], strict=True):
+        assert second.event == first.event
+        assert first.metadata["context"] == {"by": "one"}
+        assert second.metadata["context"] == {"by": "two"}
+        assert second.metadata.get("max_attempts") in {None, 2}
+        given = {"context", "max_attempts", "telemetry_span_context"}
+        same = [{**each.metadata, **dict.fromkeys(given)} for each in (first, second)]
+        assert same[0] == same[1]
 
 
 def test_an_error_adds_its_details_to_the_stop_of_its_callback() -> None:

@@ -24,15 +24,16 @@ class PlanCache(Generic[P]):
     has little to walk through. Threads that miss at the same time make the same plan twice.
     """
 
-    __slots__ = ("_plans", "get")
+    __slots__ = ("_most", "_plans", "get")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_PLANS) -> None:
+        self._most = most
         self._plans: dict[Hashable, P] = {}
         self.get: Final = self._plans.get
 
     def put(self, key: Hashable, plan: P) -> P:
         """Keep a plan, and return it."""
-        if len(self._plans) >= MOST_PLANS:
+        if len(self._plans) >= self._most:
             self._plans.clear()
         self._plans[key] = plan
         return plan

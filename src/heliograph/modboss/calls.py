@@ -13,17 +13,31 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from heliograph.modboss.errors import DeviceError, listed
 from heliograph.modboss.events import READ_CALLBACK, WRITE_CALLBACK
+from heliograph.spans import EMPTY
 from heliograph.values import Error, Ok
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
+    from heliograph.modboss.caching import PlanCache
     from heliograph.modboss.events import ReadCallbackHandle, WriteCallbackHandle
     from heliograph.modboss.mapping import ObjectType
     from heliograph.modboss.plan import Batch
+    from heliograph.modboss.prepared import Prepared
     from heliograph.modboss.retrying import RetryPolicy
 
-__all__ = ["UNHEARD", "Calls", "Effect", "Origin", "Raised", "Steps", "annotate", "heard"]
+__all__ = [
+    "UNHEARD",
+    "Calls",
+    "Effect",
+    "Origin",
+    "Raised",
+    "Steps",
+    "annotate",
+    "failed",
+    "heard",
+    "told",
+]
 
 Effect: TypeAlias = "tuple[ObjectType, int, Any] | float"
 Steps: TypeAlias = Generator[Effect, Any, Any]
@@ -80,6 +94,11 @@ class Origin(Protocol):
         """Give metadata of the callback that writes so many objects of a type."""
         ...
 
+    @property
+    def prepared(self) -> PlanCache[Prepared]:
+        """Where operations keep what they have prepared of all this."""
+        ...
+
 
 class Calls:
     """The calls of one operation: attempts at its batches, each in a span of its own.
@@ -125,7 +144,7 @@ class Calls:
         Args:
             batch: What is read or written.
             value: Third argument of the call.
-            raised: How the first attempt has ended, if nobody heard of it.
+            raised: How the first attempt has ended, if it has been made; nothing is told of it.
 
         Returns:
             What the called function returned.
@@ -151,32 +170,17 @@ class Calls:
                     failure = error
                 raised = None
             else:
-                given = {
-                    **self.given,
-                    "names": batch.names,
-                    "object_type": batch.object_type,
-                    "starting_address": batch.starting_address,
-                    "address_count": batch.address_count,
-                    "attempt": attempt,
-                    "max_attempts": self._limit,
-                }
+                given = told(self.given, batch, attempt, self._limit)
                 if origin is not None:
                     given.update(_described(origin, span, batch))
-                with span(given) as call:
-                    try:
-                        reply = yield request
-                        if type(reply) is Raised:
-                            raise reply.take()
-                    except DeviceError as error:
-                        failure = error
+                with span.opened(given) as call:
+                    reply = yield request
+                    if type(reply) is not Raised:
                         if span.stop.handlers:
-                            _fill(call, span, batch, Error(error.reason))
-                            if error.details:
-                                call.metadata.update(error.details)
-                    else:
-                        if span.stop.handlers:
-                            _fill(call, span, batch, Ok(None if span is WRITE_CALLBACK else reply))
+                            result = Ok(None if span is WRITE_CALLBACK else reply)
+                            call.fill(_measured(span, batch), {"result": result})
                         return reply
+                    failure = failed(call, span, batch, reply)
             if (
                 attempt >= self._limit
                 or (self._divides and failure.refusal)
@@ -201,12 +205,34 @@ class Calls:
             del failure  # it refers to this frame, which would refer to it
 
 
-def _fill(call: Any, span: Any, batch: Batch, result: Ok[Any] | Error[Any]) -> None:
-    call.metadata["result"] = result
-    if span is READ_CALLBACK:
-        measurements = call.measurements
-        measurements["gap_addresses_read"] = batch.gap_addresses
-        measurements["largest_gap"] = batch.largest_gap
+def told(
+    operation: MappingOf[str, Any], batch: Batch, attempt: int, max_attempts: int
+) -> dict[str, Any]:
+    """Give the metadata of a batch's callback, but for what a device adds."""
+    return {
+        **operation,
+        "names": batch.names,
+        "object_type": batch.object_type,
+        "starting_address": batch.starting_address,
+        "address_count": batch.address_count,
+        "attempt": attempt,
+        "max_attempts": max_attempts,
+    }
+
+
+def failed(call: Any, span: Any, batch: Batch, raised: Raised) -> DeviceError:
+    """Say in its span that a call has failed; what is no `DeviceError` ends the operation."""
+    try:
+        raise raised.take()
+    except DeviceError as error:
+        if span.stop.handlers:
+            result = {"result": Error(error.reason), **error.details}
+            call.fill(_measured(span, batch), result)
+        return error
+
+
+def _measured(span: Any, batch: Batch) -> MappingOf[str, int]:
+    return batch.measured if span is READ_CALLBACK else EMPTY
 
 
 def _described(origin: Origin, span: Any, batch: Batch) -> MappingOf[str, Any]:

@@ -184,6 +184,9 @@ class _Described(Generic[S]):
         if on_refusal == "split":
             self._options["refusals"] = self.refusals
         self._read_options: dict[str, Any] = {**self._options, "max_gap": max_gap}
+        self._usual_read: Callable[[Any], Coroutine[Any, Any, Any]] = operations.usual_aread(
+            schema, self.unit.read, **self._read_options
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.schema.schema_name}>"
@@ -310,6 +313,8 @@ class AsyncDevice(_Described[S]):
             ModbossError: As of `heliograph.modboss.read`. What device and link fail with is in
                 `heliograph.modboss.faults`.
         """
+        if not options:
+            return self._usual_read(names)
         return operations.aread(
             self.schema,
             names,

@@ -402,6 +402,12 @@ class ReadHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[ReadStopMeasurements, ReadStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[ReadStopMeasurements, ReadStopMetadata]: ...
+
 
 READ: Final = cast("ReadHandle", Span("modboss.read"))
 """One call of read; it may need several Modbus requests.
@@ -566,6 +572,12 @@ class WriteHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[WriteStopMeasurements, WriteStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[WriteStopMeasurements, WriteStopMetadata]: ...
 
 
@@ -828,6 +840,12 @@ class ReadCallbackHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[ReadCallbackStopMeasurements, ReadCallbackStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[ReadCallbackStopMeasurements, ReadCallbackStopMetadata]: ...
+
 
 READ_CALLBACK: Final = cast("ReadCallbackHandle", Span("modboss.read_callback"))
 """One invocation of the read function, that is one request for one batch.
@@ -1083,6 +1101,12 @@ class WriteCallbackHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[WriteCallbackStopMeasurements, WriteCallbackStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[WriteCallbackStopMeasurements, WriteCallbackStopMetadata]: ...
 
 

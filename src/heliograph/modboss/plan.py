@@ -76,6 +76,11 @@ class Batch(NamedTuple):
         """How many of the addresses were asked for."""
         return self.address_count - self.gap_addresses
 
+    @property
+    def measured(self) -> dict[str, int]:
+        """What is measured of reading it."""
+        return {"gap_addresses_read": self.gap_addresses, "largest_gap": self.largest_gap}
+
 
 class SafeAddresses:
     """The addresses of a schema that may be read without being asked for, to bridge a gap."""

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from heliograph.modboss.mapping import Mapping, ObjectType
     from heliograph.modboss.options import Gaps
     from heliograph.modboss.plan import Batch, Fences
+    from heliograph.modboss.prepared import Prepared
 
-__all__ = ["MANY", "Planner", "ReadPlan", "WritePlan"]
+__all__ = ["MANY", "Planner", "ReadPlan", "WritePlan", "measured"]
 
 # Our choice: hashing so many names begins to cost more than a second look-up.
 MANY: Final = 32
@@ -38,27 +39,28 @@ _NAME: Final[Any] = attrgetter("name")
 
 
 class ReadPlan:
-    """What to read for some names."""
+    """What to read for some names.
 
-    __slots__ = (
-        "_decoder",
-        "addresses",
-        "batches",
-        "gap_addresses",
-        "largest_gap",
-        "mappings",
-        "names",
-        "objects",
-    )
+    Attributes:
+        mappings: What was asked for.
+        names: Their names.
+        batches: What is to be read.
+        requests: The same as arguments of the read function.
+        measured: What the stop event measures if each batch takes one attempt, as most do.
+        prepared: What else events carry, for reads that no device adds anything to.
+    """
+
+    __slots__ = ("_decoder", "batches", "mappings", "measured", "names", "prepared", "requests")
 
     def __init__(self, mappings: Sequence[Mapping], batches: Sequence[Batch]) -> None:
         self.mappings: tuple[Mapping, ...] = tuple(mappings)
         self.names: tuple[str, ...] = tuple(map(_NAME, mappings))
         self.batches: tuple[Batch, ...] = tuple(batches)
-        self.addresses: int = sum(batch.address_count for batch in batches)
-        self.gap_addresses: int = sum(batch.gap_addresses for batch in batches)
-        self.largest_gap: int = max((batch.largest_gap for batch in batches), default=0)
-        self.objects: int = self.addresses - self.gap_addresses
+        self.requests: tuple[tuple[ObjectType, int, int], ...] = tuple(
+            [batch[:3] for batch in batches]
+        )
+        self.measured: dict[str, int] = measured(self.batches, len(self.batches))
+        self.prepared: Prepared | None = None
         self._decoder: Decoder | None = None
 
     @property
@@ -68,6 +70,20 @@ class ReadPlan:
         if decoder is None:
             decoder = self._decoder = Decoder(self.mappings, self.names, self.batches)
         return decoder
+
+
+def measured(attempted: Sequence[Batch], attempts: int) -> dict[str, int]:
+    """Say how much was read, or attempted to be."""
+    addresses = sum(batch.address_count for batch in attempted)
+    gap_addresses = sum(batch.gap_addresses for batch in attempted)
+    return {
+        "batches": len(attempted),
+        "total_attempts": attempts,
+        "objects_requested": addresses - gap_addresses,
+        "addresses_read": addresses,
+        "gap_addresses_read": gap_addresses,
+        "largest_gap": max((batch.largest_gap for batch in attempted), default=0),
+    }
 
 
 class WritePlan:

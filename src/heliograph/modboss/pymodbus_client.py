@@ -51,6 +51,7 @@ except ImportError as _missing:
     ) from _missing
 
 from heliograph.modboss import mbap
+from heliograph.modboss.answer import Answer
 from heliograph.modboss.faults import (
     CorruptReplyError,
     DesyncError,
@@ -353,31 +354,47 @@ class PymodbusClient(TransactionManager):
         self.next_tid = number = self.next_tid % 65000 + 1
         self._asked = device_id, function, address, count
         self.request_dev_id, self.request_transaction_id = device_id, number
-        self.send(mbap.request(number, device_id, function, address, count))
+        if not self.is_active():
+            raise self._lost_before()
+        # What `send` does, once it is known what there is to be done.
+        self.recv_buffer = b""
+        self.transport.write(  # type: ignore[attr-defined]  # as streams have it
+            mbap.request(number, device_id, function, address, count)
+        )
         self._expected = mbap.beginning_of_answer(number, device_id, function, count)
-        answer = await self._answer()
+        try:
+            answer = await self._awaited()
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
+        finally:
+            self._expected = None
         if type(answer) is bytes:
             return mbap.registers(answer, count)
         return self._registers(self._answered(answer), count)
 
     async def _answer(self) -> Any:
-        """Wait for what comes; what is to be done for that is done while it is under way."""
+        """Wait for what comes."""
+        try:
+            return await self._awaited()
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
+
+    def _awaited(self) -> Answer:
+        """Give what is to be waited for; it is made while the request is under way."""
         loop = self.loop
         self._garbage = b""
-        self.response_future = answer = loop.create_future()
+        self.response_future = answer = Answer(loop=loop)
         # One timer for all requests, moved when it goes off too early: that is seldom.
         self._deadline = deadline = loop.time() + self._timeout
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._look)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            # The answer may be under way still: it is waited for, so that nobody's next request
-            # meets it.
-            self.response_future = self._abandoned = loop.create_future()
-            raise
-        finally:
-            self._expected = None
+        return answer
+
+    def _abandon(self) -> None:
+        """Go on waiting for an answer that nobody wants, so that nobody's next request meets it."""
+        self.response_future = self._abandoned = self.loop.create_future()
 
     def _answered(self, reply: ModbusPDU) -> ModbusPDU:
         """Take an answer, if it is one to what was asked, and no refusal."""
@@ -392,19 +409,26 @@ class PymodbusClient(TransactionManager):
     def send(self, data: bytes, addr: tuple[Any, ...] | None = None) -> None:
         """Send octets; what pymodbus adds is for serial adapters that echo, and for its own log."""
         if not self.is_active():
-            raise LinkLostError(f"{self._where}: the connection was lost before the request")
+            raise self._lost_before()
         if self._plainly and not _log.isEnabledFor(logging.DEBUG):
             self.recv_buffer = b""
             self.transport.write(data)  # type: ignore[attr-defined]  # as streams have it
         else:
             super().send(data, addr)
 
+    def _lost_before(self) -> LinkLostError:
+        return LinkLostError(f"{self._where}: the connection was lost before the request")
+
     def data_received(self, data: bytes) -> None:
         """Take octets from asyncio."""
         expected = self._expected
         if expected is not None and not self.recv_buffer and mbap.is_answer(data, expected):
-            if not self.response_future.done():
-                self.response_future.set_result(data)
+            answer = self.response_future
+            if type(answer) is Answer:
+                if not answer.done():
+                    answer.resume(data)
+            elif not answer.done():
+                answer.set_result(data)
         elif self._plainly and not self.recv_buffer and not _log.isEnabledFor(logging.DEBUG):
             self.recv_buffer = data[self.callback_data(data) :]
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from heliograph.modboss.calls import UNHEARD, Calls, Raised, heard
+from heliograph.modboss.calls import UNHEARD, Calls, Raised, failed, heard
 from heliograph.modboss.errors import DecodeError, DeviceError, OptionError, WrongCountError, shown
 from heliograph.modboss.events import READ, READ_CALLBACK
 from heliograph.modboss.fields import Field
@@ -17,8 +17,10 @@ from heliograph.modboss.options import (
     check_gaps,
     check_refusals,
 )
-from heliograph.modboss.planner import MANY, ReadPlan
+from heliograph.modboss.planner import MANY, ReadPlan, measured
+from heliograph.modboss.prepared import operation_of, prepared_of
 from heliograph.modboss.refusals import Reading, Refusals
+from heliograph.modboss.retrying import RetryPolicy
 from heliograph.modboss.splitting import Splitter
 from heliograph.spans import EMPTY
 from heliograph.values import Error, Ok
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from heliograph.modboss.options import Gaps, MaxGap, OnRefusal
     from heliograph.modboss.plan import Batch
     from heliograph.modboss.planner import Planner
-    from heliograph.modboss.retrying import RetryPolicy
+    from heliograph.modboss.prepared import Prepared
     from heliograph.modboss.schema import Schema
 
 __all__ = ["reading"]
@@ -56,6 +58,8 @@ def reading(
     gaps = max_gap if type(max_gap) is int and max_gap >= 0 else check_gaps(max_gap)
     if retry is None and type(max_attempts) is int and max_attempts > 0:
         attempts = max_attempts
+    elif type(retry) is RetryPolicy and type(max_attempts) is int and max_attempts == 1:
+        attempts = retry.attempts
     else:
         attempts = check_attempts(max_attempts, retry)
     if context is not EMPTY and type(context) is not dict:
@@ -96,39 +100,66 @@ def reading(
         listed = tuple([mapping.name for mapping in asked])
 
     # What nobody hears is not made: an operation is told if somebody listens when it begins.
-    told = heard(READ) or heard(READ_CALLBACK)
+    told: object = (
+        READ.start.handlers or READ.stop.handlers or READ.exception.handlers or heard(READ_CALLBACK)
+    )
+    name = schema.schema_name
+    prepared: Prepared | None = None
     calls: Calls | None = None
-    if told or on_refusal != "raise":
-        given = _given(schema, listed, context, origin)
-        calls = Calls(READ_CALLBACK, given, attempts, retry, origin, on_refusal == "split")
     failure: DeviceError | DecodeError | None = None
     value: Any = None
-    with READ(calls.given) if told and calls is not None else UNHEARD as span:
+    opened: Any = UNHEARD
+    if told:
+        if plan is None:
+            given = operation_of(name, listed, context, origin)
+        else:
+            prepared = prepared_of(name, plan, origin)
+            given = prepared.operation.copy()
+            given["context"] = context
+        opened = READ.opened(given)
+    with opened as span:
         if plan is None:
             plan = planner.reads.put((key, gaps), planner.read_plan(asked, gaps))
         replies: list[list[Any]] = []
         refused: dict[str, object] = {}
         taken = plan
-        # A read function may fill the same list again and again; alone it is used up at once.
-        several = len(plan.batches) > 1
+        begun = 0
         try:
-            if calls is None:
-                for batch in plan.batches:
-                    reply = yield batch[:3]
+            if on_refusal == "raise":
+                if told and prepared is None:
+                    prepared = prepared_of(name, plan, origin)
+                # A read function may fill the same list again and again; alone it is used up at
+                # once.
+                several = len(plan.requests) > 1
+                for request in plan.requests:
+                    if prepared is not None and heard(READ_CALLBACK):
+                        metadata, measurements = prepared.requests[begun]
+                        begun += 1
+                        metadata = metadata.copy()
+                        metadata["context"] = context
+                        metadata["max_attempts"] = attempts
+                        with READ_CALLBACK.opened(metadata) as call:
+                            reply = yield request
+                            if type(reply) is Raised:
+                                batch = plan.batches[begun - 1]
+                                reply = Raised(failed(call, READ_CALLBACK, batch, reply))
+                            elif READ_CALLBACK.stop.handlers:
+                                call.fill(measurements, {"result": Ok(reply)})
+                    else:
+                        begun += 1
+                        reply = yield request
                     if type(reply) is Raised:
-                        given = _given(schema, listed, context, origin)
-                        again = Calls(READ_CALLBACK, given, attempts, retry, origin, False)
-                        reply = yield from again.make(batch, batch.address_count, reply)
-                    if type(reply) is not list or len(reply) != batch.address_count:
-                        reply = _checked(batch, reply)
+                        if calls is None:
+                            given = operation_of(name, listed, context, origin)
+                            calls = Calls(READ_CALLBACK, given, attempts, retry, origin, False)
+                        calls.batches += 1
+                        reply = yield from calls.make(plan.batches[begun - 1], request[2], reply)
+                    if type(reply) is not list or len(reply) != request[2]:
+                        reply = _checked(plan.batches[begun - 1], reply)
                     replies.append(reply.copy() if several else reply)
-            elif on_refusal == "raise":
-                for batch in plan.batches:
-                    calls.batches += 1
-                    reply = yield from calls.make(batch, batch.address_count)
-                    found = _checked(batch, reply)
-                    replies.append(found.copy() if several else found)
             else:
+                given = operation_of(name, listed, context, origin)
+                calls = Calls(READ_CALLBACK, given, attempts, retry, origin, True)
                 memory = Refusals() if refusals is None else refusals
                 plan, refused = _around(memory, planner, plan, key, gaps)
                 taken, replies = yield from _divided(memory, plan, calls, refused)
@@ -146,32 +177,22 @@ def reading(
                     value = dict(zip(taken.names, values, strict=True))
                     if on_refusal == "split":
                         value = Reading(value, {n: refused[n] for n in listed if n in refused})
-        if span is not None and calls is not None and READ.stop.handlers:
-            _fill(span, plan, calls)
+        if span is not None and READ.stop.handlers:
             if failure is None:
-                span.metadata["result"] = Ok(value)
+                result: Ok[Any] | Error[Any] = Ok(value)
             else:
                 reason = failure.reason if isinstance(failure, DeviceError) else failure
-                span.metadata["result"] = Error(reason)
+                result = Error(reason)
+            if calls is None:
+                span.fill(plan.measured, {"result": result})
+            else:
+                span.fill(_measured(plan, begun, calls), {"result": result})
     if failure is None:
         return value
     try:
         raise failure
     finally:
         del failure  # it refers to this frame, which would refer to it
-
-
-def _given(
-    schema: type[Schema],
-    names: tuple[str, ...],
-    context: MappingOf[str, Any],
-    origin: Origin | None,
-) -> dict[str, Any]:
-    """Make the metadata that the operation's events and those of its callbacks have in common."""
-    given: dict[str, Any] = {"schema": schema.schema_name, "names": names, "context": context}
-    if origin is not None:
-        given.update(origin.operation)
-    return given
 
 
 def _tuple(names: Any) -> tuple[Any, ...]:
@@ -234,24 +255,14 @@ def _values(
     return described
 
 
-def _fill(span: Any, plan: ReadPlan, calls: Calls) -> None:
-    """Say how much was attempted."""
-    measurements = span.measurements
-    measurements["batches"] = calls.batches
-    measurements["total_attempts"] = calls.attempts
-    if calls.batches == len(plan.batches):
-        measurements["objects_requested"] = plan.objects
-        measurements["addresses_read"] = plan.addresses
-        measurements["gap_addresses_read"] = plan.gap_addresses
-        measurements["largest_gap"] = plan.largest_gap
-    else:
-        attempted = plan.batches[: calls.batches]
-        addresses = sum(batch.address_count for batch in attempted)
-        gap_addresses = sum(batch.gap_addresses for batch in attempted)
-        measurements["objects_requested"] = addresses - gap_addresses
-        measurements["addresses_read"] = addresses
-        measurements["gap_addresses_read"] = gap_addresses
-        measurements["largest_gap"] = max(batch.largest_gap for batch in attempted)
+def _measured(plan: ReadPlan, begun: int, calls: Calls) -> dict[str, int]:
+    """Say how much was attempted: so many batches once, and again those that `calls` took over.
+
+    With none begun, it was `calls` that made all of them.
+    """
+    if not begun:
+        return measured(plan.batches[: calls.batches], calls.attempts)
+    return measured(plan.batches[:begun], begun - calls.batches + calls.attempts)
 
 
 # -- Around what the device refuses ---------------------------------------------------------------

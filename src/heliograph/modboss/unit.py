@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from heliograph.modboss.caching import PlanCache
 from heliograph.modboss.faults import IllegalFunctionError
 from heliograph.modboss.link import FUNCTIONS
 from heliograph.modboss.transports import Serial
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from heliograph.modboss.link import Link
     from heliograph.modboss.mapping import ObjectType
+    from heliograph.modboss.prepared import Prepared
 
 __all__ = ["Unit"]
 
@@ -23,6 +25,8 @@ _READ: Final[Mapping[str, int]] = MappingProxyType(
 )
 _WRITE_ONE: Final[Mapping[str, int]] = MappingProxyType({"coil": 5, "holding_register": 6})
 _WRITE_MANY: Final[Mapping[str, int]] = MappingProxyType({"coil": 15, "holding_register": 16})
+# Our choice: more than a device is asked different things again and again.
+_MOST_PREPARED: Final = 32
 # Plain dictionaries, because others are updated from them again and again; nobody changes them.
 _ABOUT: Final[Mapping[int, Mapping[str, Any]]] = {
     function: {"function_code": function, "function_name": name}
@@ -42,7 +46,15 @@ class Unit:
         operation: What events of operations on this device carry about it.
     """
 
-    __slots__ = ("_masks", "_write_one", "device_id", "link", "operation", "single_writes")
+    __slots__ = (
+        "_masks",
+        "_write_one",
+        "device_id",
+        "link",
+        "operation",
+        "prepared",
+        "single_writes",
+    )
 
     def __init__(self, link: Link, device_id: int, *, single_writes: bool = True) -> None:
         highest = 247 if isinstance(link.transport, Serial) else 255
@@ -60,6 +72,7 @@ class Unit:
             "network_protocol": "modbus",
             "unit_id": device_id,
         }
+        self.prepared: PlanCache[Prepared] = PlanCache(_MOST_PREPARED)
 
     def __repr__(self) -> str:
         return f"<Unit {self.device_id} of {self.link.name}>"

@@ -212,80 +212,86 @@ def quick(*extractors: Extractor) -> Callable[[Mapping[str, Any], Mapping[str, A
     """Make a function that takes all attributes at once, if they are as declared.
 
     It is generated, like those of an `Extractor`, for what nearly every event is like: every value
-    there, of its type and within its limits. The texts and numbers of one event are those of the
-    next more often than not, so it looks closely at those only that it has not just seen.
+    there, of its type and within its limits. The values of one event are those of the next more
+    often than not, so it looks closely at those only that it has not just seen; and if all are the
+    very objects that it has just seen, the attributes are those it has just made.
 
     Args:
         extractors: Whose attributes; no two of them have one in common.
 
     Returns:
-        A function of the measurements and the metadata; what it returns is empty if anything is
-        not as it should be. It never raises.
+        A function of the measurements and the metadata. What it returns is not to be changed, and
+        empty if anything is not as it should be. It never raises.
     """
     steps = [
         replace(step, name=f"{step.source}_{number}")
         for number, step in enumerate(step for each in extractors for step in each.steps)
     ]
-    seen = [f"seen_{step.name}" for step in steps if step.attribute.type in _REMEMBERED]
-    if any(step.required and step.attribute.type not in _QUICKLY for step in steps):
+    if not steps or any(step.required and step.attribute.type not in _QUICKLY for step in steps):
         return lambda _measurements, _metadata: {}
-    source = ["def make(isfinite, nothing):", *(f"    {name} = nothing" for name in seen)]
-    body = [f"{step.name} = {step.read(step.source)}" for step in steps]
-    asked = [step for step in steps if step.required]
-    for step in asked:
-        body += _checked(step)
-    body += ["found = {"]
-    body += [f"    {step.attribute.name!r}: {_quick_value(step)}," for step in asked]
-    body += ["}"]
-    for step in steps:
-        if not step.required:
-            added = ["return {}"]
-            if step.attribute.type in _QUICKLY:
-                added = [*_checked(step), f"found[{step.attribute.name!r}] = {_quick_value(step)}"]
-            body += [f"if {step.name} is not None:", *_indented(added)]
-    body += ["return found"]
-    # Whoever takes an event apart with care finds out what it is that raises.
-    body = ["try:", *_indented(body), "except Exception: return {}"]
-    body = [f"nonlocal {', '.join(seen)}", *body] if seen else body
-    source += ["    def take_all(measurements, metadata):", *_indented(_indented(body))]
-    source += ["    return take_all"]
+    # What was seen is shared by all threads: read once, and replaced as one.
+    seen = ", ".join([f"seen_{step.name}" for step in steps])
+    body = [
+        *(f"{step.name} = {step.read(step.source)}" for step in steps),
+        f"{seen}, found = latest",
+        *(line for step in steps for line in _as_seen(step)),
+        f"if {' and '.join([f'{step.name} is seen_{step.name}' for step in steps])}: return found",
+        *(line for step in steps for line in _checked(step)),
+        "found = {",
+        *(f"    {step.attribute.name!r}: {step.name}," for step in steps if step.required),
+        "}",
+        *(
+            f"if {step.name} is not None: found[{step.attribute.name!r}] = {step.name}"
+            for step in steps
+            if not step.required
+        ),
+        f"latest = ({', '.join([step.name for step in steps])}, found)",
+        "return found",
+    ]
+    source = [
+        "def make(isfinite, latest):",
+        "    def take_all(measurements, metadata):",
+        "        nonlocal latest",
+        # Whoever takes an event apart with care finds out what it is that raises.
+        *_indented(_indented(["try:", *_indented(body), "except Exception: return {}"])),
+        "    return take_all",
+    ]
     names: dict[str, Any] = {}
     # Made of the catalog's names, each as a literal, and of nothing else.
     exec(compile("\n".join(source), "<attributes at once>", "exec"), names)  # noqa: S102 - see above
+    nothing = object()
     made: Callable[[Mapping[str, Any], Mapping[str, Any]], Attributes] = names["make"](
-        isfinite, object()
+        isfinite, (*(nothing for _ in steps), {})
     )
     return made
 
 
-def _checked(step: _Step) -> list[str]:
-    """Give up unless the value is as declared.
+def _as_seen(step: _Step) -> list[str]:
+    """Make an array that is like the one that was seen the one that was seen.
 
-    A value that is the very object which was looked at last is not looked at again. What is seen
-    is shared by all threads, so that it is for comparing only, or read once.
+    Told is always what was looked at: an item that only pretends to be the same text does not get
+    through.
     """
-    asked = {"value": step.name, "text": step.limits.text, "items": step.limits.items}
-    wrong = f"if not ({_QUICKLY[step.attribute.type].format(**asked)}): return {{}}"
-    if step.attribute.type in {"string", "int"}:
-        return [
-            f"if {step.name} is not seen_{step.name}:",
-            *_indented([wrong, f"seen_{step.name} = {step.name}"]),
-        ]
-    if step.attribute.type == "string[]":
-        # Compared with what was looked at, and told by that: an item that only pretends to be the
-        # same text does not get through.
-        return [
-            f"if type({step.name}) is not list and type({step.name}) is not tuple: return {{}}",
-            f"{step.name} = tuple({step.name})",
-            f"known_{step.name} = seen_{step.name}",
-            f"if {step.name} != known_{step.name}:",
-            *_indented([wrong, f"seen_{step.name} = known_{step.name} = {step.name}"]),
-        ]
-    return [wrong]
+    if step.attribute.type != "string[]":
+        return []
+    name = step.name
+    convert = [
+        f"if type({name}) is not list and type({name}) is not tuple: return {{}}",
+        f"{name} = tuple({name})",
+        f"if {name} == seen_{name}: {name} = seen_{name}",
+    ]
+    present = "" if step.required else f" and {name} is not None"
+    return [f"if {name} is not seen_{name}{present}:", *_indented(convert)]
 
 
-def _quick_value(step: _Step) -> str:
-    return f"known_{step.name}" if step.attribute.type == "string[]" else step.name
+def _checked(step: _Step) -> list[str]:
+    """Give up unless the value is as declared, or what was seen."""
+    present = "" if step.required else f"{step.name} is not None and "
+    wrong = ""
+    if step.attribute.type in _QUICKLY:
+        asked = {"value": step.name, "text": step.limits.text, "items": step.limits.items}
+        wrong = f" and not ({_QUICKLY[step.attribute.type].format(**asked)})"
+    return [f"if {present}{step.name} is not seen_{step.name}{wrong}: return {{}}"]
 
 
 def _reading(steps: Sequence[_Step]) -> list[str]:
@@ -336,7 +342,6 @@ _PLAINLY: Final[Mapping[str, tuple[str, str]]] = {
         "tuple({value})",
     ),
 }
-_REMEMBERED: Final = frozenset({"string", "string[]", "int"})
 _TEXT: Final = "type({value}) is str and {value}.isascii() and len({value}) <= {text}"
 _QUICKLY: Final[Mapping[str, str]] = {
     "string": _TEXT,

@@ -108,25 +108,17 @@ def sampled_span() -> Callable[[], tuple[int, int] | None]:
 
     That is the filter `trace_based`, OpenTelemetry's default.
     """
-    # Contexts do not change, and the events of one operation have the same: ask once.
-    latest: tuple[object, tuple[int, int] | None] = (None, None)
     current = CURRENT_CONTEXT.get
 
     def sampled() -> tuple[int, int] | None:
-        nonlocal latest
-        context = current()
-        known, ids = latest
-        if known is context:
-            return ids
-        span: object = context.get(CURRENT_SPAN)
+        span: object = current().get(CURRENT_SPAN)
         if (type(span) is OwnSpan or type(span) is LazySpan) and not span.left_behind:
             # Read off the span: its context need not even exist.
-            ids = (span.trace_id, span.span_id) if span.bits & SAMPLED else None
-        else:
-            given = trace.get_current_span(context).get_span_context()
-            ids = (given.trace_id, given.span_id) if given.trace_flags.sampled else None
-        latest = (context, ids)
-        return ids
+            return (span.trace_id, span.span_id) if span.bits & SAMPLED else None
+        if span is None:
+            return None
+        given = trace.get_current_span().get_span_context()
+        return (given.trace_id, given.span_id) if given.trace_flags.sampled else None
 
     return sampled
 

@@ -2,14 +2,15 @@
 """The spans of our own pipeline: recording, without the SDK's processors and locks.
 
 What an operation's start and end cost is what the operation pays, so they do little: two ids, a few
-slots, one dictionary. What the SDK's exporters want to have, a span context and a `ReadableSpan`,
-is made when somebody asks for it, which is in the exporting thread.
+slots, one dictionary. What the SDK's exporters ask a span for is made when they ask, which is in
+the exporting thread, and of the span itself: no second object is made of it.
 """
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -19,7 +20,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status, StatusCode
 
 from heliograph.catalog.exported import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
-from heliograph.otel.current import SAMPLED, QuickSpan, keep_cut
+from heliograph.otel.current import NOWHERE, SAMPLED, QuickSpan, keep_cut
 from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
 from heliograph.spans import EMPTY, now
 
@@ -152,6 +153,71 @@ class OwnSpan(QuickSpan):
     _ended: bool
     _end_time: int
 
+    # No __getattr__ for what follows either: a class that has one is slower in all it does.
+
+    @property
+    def name(self) -> str:
+        """Its name; this and what follows is what the SDK's exporters read."""
+        return self._name
+
+    @property
+    def kind(self) -> SpanKind:
+        """Its kind."""
+        return self._operation.kind
+
+    @property
+    def end_time(self) -> int | None:
+        """When it ended, in nanoseconds since the epoch; None if it has not."""
+        return self._end_time if self._ended else None
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Its attributes, those of its start event included."""
+        if self._attributes is None:
+            self._attributes = self._at_start()
+        return MappingProxyType(self._attributes)
+
+    @property
+    def events(self) -> tuple[SpanEvent, ...]:
+        """What happened meanwhile."""
+        return tuple(self._events)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Other spans that it is linked to."""
+        return tuple(self._links)
+
+    @property
+    def status(self) -> Status:
+        """How the operation went."""
+        return self._status
+
+    @property
+    def resource(self) -> Resource:
+        """The process."""
+        return self._operation.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """Its catalog."""
+        return self._operation.scope
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes were too many."""
+        present = self._attributes
+        return present.dropped if isinstance(present, BoundedAttributes) else 0
+
+    @property
+    def dropped_events(self) -> int:
+        """How many events were too many."""
+        return self._events.dropped if isinstance(self._events, BoundedList) else 0
+
+    @property
+    def dropped_links(self) -> int:
+        """How many links were too many."""
+        return self._links.dropped if isinstance(self._links, BoundedList) else 0
+
     def is_recording(self) -> bool:
         """Whether it has not ended."""
         return not self._ended
@@ -214,9 +280,19 @@ class OwnSpan(QuickSpan):
                     self.set_attributes(attributes)
                 else:
                     present.update(attributes)
-            self._hand_on(end_time)
+            # What `_hand_on` does, without the call: so end all spans but those that were ended by
+            # hand.
+            self._ended = True
+            self._end_time = end_time
+            operation = self._operation
+            if len(attributes) > operation.most or present is not None:
+                self._limit()
+            if self.bits & SAMPLED:
+                operation.on_end(self)
         if not self.left_behind:
-            self._release()
+            # What `_release` does.
+            self.metadata = EMPTY
+            self.current = self.previous = NOWHERE
 
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
@@ -284,14 +360,17 @@ class OwnSpan(QuickSpan):
     def _hand_on(self, end_time: int) -> None:
         self._ended = True
         self._end_time = end_time
-        operation = self._operation
-        if len(self._attributes or ()) > operation.most:
-            self._bounded()
+        self._limit()
         if self.bits & SAMPLED:
-            operation.on_end(self)
+            self._operation.on_end(self)
+
+    def _limit(self) -> None:
+        """Let the SDK's own class drop attributes beyond the limit, the oldest first."""
+        if len(self._attributes or ()) > self._operation.most:
+            self._bounded()
 
     def readable(self) -> ReadableSpan:
-        """The finished span as the SDK's exporters take it."""
+        """The span as an object of the SDK's, by itself."""
         operation = self._operation
         return ReadableSpan(
             self._name,
@@ -305,11 +384,15 @@ class OwnSpan(QuickSpan):
             None,
             self._status,
             self.start_time,
-            self._end_time,
+            self.end_time,
             operation.scope,
         )
 
 
-def readable(batch: Sequence[OwnSpan]) -> list[ReadableSpan]:
-    """Finished spans as the SDK's exporters take them."""
-    return [span.readable() for span in batch]
+def readable(batch: Sequence[OwnSpan]) -> list[OwnSpan | ReadableSpan]:
+    """Finished spans as the SDK's exporters read them.
+
+    That is they themselves, but for those that still are the current span somewhere, or may come to
+    be left behind there, and then say of themselves what is true of the span they cover.
+    """
+    return [span if span.metadata is EMPTY else span.readable() for span in batch]

@@ -279,8 +279,9 @@ def _quick_starter(
     current_context, put_context = CURRENT_CONTEXT.get, CURRENT_CONTEXT.set
     open_span, take = operation.open, operation.at_start.take
     new_trace_id, new_span_id = ids.generate_trace_id, ids.generate_span_id
-    # What the SDK's own generator does, without two calls in between.
-    span_id_bits = 64 if type(ids) is RandomIdGenerator else 0
+    # What the SDK's own generator does, without the calls in between.
+    usual = type(ids) is RandomIdGenerator
+    trace_id_bits, span_id_bits = (128, 64) if usual else (0, 0)
     # What the default sampler says is known without asking it: whatever its parent has, else yes.
     asked = sampler is not DEFAULT_ON
     # Nobody has to see the attributes before the end, where they are taken all at once.
@@ -316,8 +317,9 @@ def _quick_starter(
                 if valid:
                     parent = given
                 else:
-                    trace_id = new_trace_id()
-                    bits, state = KNOWN_FLAGS if ids.is_trace_id_random() else SAMPLED, None
+                    trace_id = getrandbits(trace_id_bits) or new_trace_id()
+                    bits = KNOWN_FLAGS if usual or ids.is_trace_id_random() else SAMPLED
+                    state = None
             recording = bits & SAMPLED != 0
             if asked:
                 result = sampler.should_sample(
@@ -339,8 +341,12 @@ def _quick_starter(
                 context = SpanContext(trace_id, span_id, False, flags, state)
                 span = GivenSpan(NonRecordingSpan(context), {}, start_time, metadata)
             span.previous = previous
-            # What `set_span_in_context` does, without three calls.
-            span.current = current = Context({**previous, CURRENT_SPAN: span})
+            # What `set_span_in_context` does, without three calls; mostly there is nothing else.
+            if len(previous) == (covered is not None):
+                current = Context({CURRENT_SPAN: span})
+            else:
+                current = Context({**previous, CURRENT_SPAN: span})
+            span.current = current
             if key in table or len(table) >= size:
                 make_room(key)
             table[key] = span
@@ -433,6 +439,7 @@ def _ender(
                 attributes = take_all(measurements, metadata)
             if attributes or span.is_recording():
                 if not attributes:
+                    attributes = {}
                     span.collect(attributes, at_start, metadata)
                     take(attributes, measurements, metadata)
                 for key, sensitive in results:
@@ -440,7 +447,7 @@ def _ender(
                     if type(outcome) is not Ok:
                         error = error_type(outcome, sensitive=sensitive)
                         if error is not None:
-                            attributes[ERROR_TYPE] = error
+                            attributes = {**attributes, ERROR_TYPE: error}
                             span.set_status(_status(outcome, error, sensitive=sensitive))
                             if recorded and not sensitive and isinstance(outcome, BaseException):
                                 span.record_exception(outcome, escaped=True)

@@ -1698,6 +1698,12 @@ class MessageSendHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[MessageSendStopMeasurements, MessageSendStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[MessageSendStopMeasurements, MessageSendStopMetadata]: ...
+
 
 MESSAGE_SEND: Final = cast("MessageSendHandle", Span("partisan.message.send"))
 """A message is sent; it ends when the message was accepted for sending.
@@ -1804,6 +1810,12 @@ class MessageProcessHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[MessageProcessStopMeasurements, MessageProcessStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[MessageProcessStopMeasurements, MessageProcessStopMetadata]: ...
 
 
@@ -1923,6 +1935,12 @@ class RpcCallHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[RpcCallStopMeasurements, RpcCallStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[RpcCallStopMeasurements, RpcCallStopMetadata]: ...
+
 
 RPC_CALL: Final = cast("RpcCallHandle", Span("partisan.rpc.call"))
 """A function of another node is called.
@@ -2040,6 +2058,12 @@ class RpcServeHandle(Protocol):
         **more: Any,
     ) -> ActiveSpan[RpcServeStopMeasurements, RpcServeStopMetadata]: ...
 
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
+    ) -> ActiveSpan[RpcServeStopMeasurements, RpcServeStopMetadata]: ...
+
 
 RPC_SERVE: Final = cast("RpcServeHandle", Span("partisan.rpc.serve"))
 """Another node has called a function of this one.
@@ -2145,6 +2169,12 @@ class DiscoveryAttemptHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[DiscoveryAttemptStopMeasurements, DiscoveryAttemptStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[DiscoveryAttemptStopMeasurements, DiscoveryAttemptStopMetadata]: ...
 
 
@@ -2263,6 +2293,12 @@ class DiscoveryContactHandle(Protocol):
         metadata: Mapping[str, Any],
         /,
         **more: Any,
+    ) -> ActiveSpan[DiscoveryContactStopMeasurements, DiscoveryContactStopMetadata]: ...
+
+    def opened(
+        self,
+        metadata: dict[str, Any],
+        /,
     ) -> ActiveSpan[DiscoveryContactStopMeasurements, DiscoveryContactStopMetadata]: ...
 
 

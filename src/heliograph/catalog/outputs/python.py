@@ -236,7 +236,7 @@ def _span(span: SpanSpec, names: Mapping[str, _Names]) -> Iterator[str]:
 
 
 def _call(span: SpanSpec, result: Expression) -> Iterator[str]:
-    """The ways to call a span's handle: with keywords, with a mapping, as a decorator."""
+    """The ways to open a span: with keywords, with a mapping, as a decorator, with a dict."""
     given = _given(span)
     yield from ("", "    @overload", "    def __call__(", "        self,", "        *,")
     # Python does not mind the order of keywords; readers do.
@@ -253,6 +253,9 @@ def _call(span: SpanSpec, result: Expression) -> Iterator[str]:
         # A decorated function has nothing to say of itself.
         yield from ("", "    @overload")
         yield f"    def __call__(self, function: {_DECORATED}, /) -> {_DECORATED}: ..."
+    yield from ("", "    def opened(")
+    yield from ("        self,", "        metadata: dict[str, Any],", "        /,")
+    yield from fold("    ) -> ", result, ": ...")
 
 
 def _given(span: SpanSpec) -> tuple[Use, ...]:
