@@ -11,6 +11,7 @@ import logging
 import time
 import warnings
 from collections import Counter, deque
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import random
     import ssl
     from asyncio import Transport
-    from collections.abc import Callable, Coroutine, Sequence, Sized
+    from collections.abc import Callable, Coroutine, Iterator, Sequence, Sized
 
     from anyio.abc import TaskGroup
 
@@ -221,6 +222,10 @@ class Driver:
         routes.core = self.core
         self._teller.configured(self.channels)
         self.do(inputs.Start())
+        # Not before: whoever dials at once, as all do after a restart, is to find a node.
+        for address, (listener, _) in self.listeners.items():
+            with self._listening(address):
+                await listener.serve()
 
     def _made(self, spec: NodeSpec, state: Term) -> NodeCore:
         now = self.now()
@@ -242,17 +247,21 @@ class Driver:
         link = self.links.get(number)
         return link is not None and link.unsent >= self.max_unsent
 
-    async def _listen(self, host: str, port: int) -> list[ListenAddr]:
-        context = self._context
-        where = f"{host}:{port}"
+    @contextmanager
+    def _listening(self, where: str) -> Iterator[None]:
         try:
-            listener = await self.loop.listen(
-                host, port, self._new_link, context, self.limits.handshake
-            )
+            yield
         except (OSError, OverflowError) as error:
             raise ListenError(
                 f"{self.name} cannot listen at {where}: {error}; choose another address, or port 0"
             ) from error
+
+    async def _listen(self, host: str, port: int) -> list[ListenAddr]:
+        context = self._context
+        with self._listening(f"{host}:{port}"):
+            listener = await self.loop.listen(
+                host, port, self._new_link, context, self.limits.handshake
+            )
         found = []
         for at, number in listener.addresses:
             address = ListenAddr(at.partition("%")[0], number)

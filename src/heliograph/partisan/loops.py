@@ -40,6 +40,13 @@ class Listener(Protocol):
 
     addresses: list[tuple[str, int]]
 
+    async def serve(self) -> None:
+        """Begin to accept; until then whoever dials waits, or is refused.
+
+        Raises:
+            OSError: Somebody else listens there since.
+        """
+
     def pause(self) -> None:
         """Accept no more; what was accepted just now is still given a link."""
 
@@ -73,7 +80,7 @@ class Loop(Protocol):
         context: ssl.SSLContext | None,
         handshake: float,
     ) -> Listener:
-        """Accept connections, each with a link of its own.
+        """Take an address, to accept connections there, each with a link of its own.
 
         Raises:
             OSError: It cannot listen there.
@@ -93,6 +100,9 @@ class _AsyncioListener:
     def __init__(self, server: asyncio.Server, addresses: list[tuple[str, int]]) -> None:
         self._server = server
         self.addresses = addresses
+
+    async def serve(self) -> None:
+        await self._server.start_serving()
 
     def pause(self) -> None:
         # asyncio forgets a socket that it has accepted if its server is closed before it has a
@@ -138,6 +148,7 @@ class _AsyncioLoop:
             ssl_handshake_timeout=handshake if context else None,
             backlog=_BACKLOG,
             reuse_address=True,
+            start_serving=False,
         )
         return _AsyncioListener(server, [each.getsockname()[:2] for each in server.sockets])
 

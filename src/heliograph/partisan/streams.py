@@ -123,6 +123,7 @@ class StreamLoop:
         async def accept() -> None:
             with serving.scope:
                 async with listener:
+                    await serving.begun.wait()
                     await listener.serve(serve, self._tasks)
 
         self._tasks.start_soon(accept, name=f"partisan listener {host}:{port}")
@@ -154,6 +155,10 @@ class _StreamListener:
     def __init__(self, addresses: list[tuple[str, int]]) -> None:
         self.addresses = addresses
         self.scope = anyio.CancelScope()
+        self.begun = anyio.Event()
+
+    async def serve(self) -> None:
+        self.begun.set()
 
     def pause(self) -> None:
         pass  # what was accepted has a task

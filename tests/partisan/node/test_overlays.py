@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -331,6 +331,32 @@ class TestOtherManagers:
                     await until(lambda: len(neighbors(line.nodes[-1])) == 2)
                     await until(lambda: all(map(connected, line.nodes)))
                     await line.reaches_all(line.nodes[-1], b"again")
+
+        run(main)
+
+    def test_who_dials_before_a_node_is_ready_does_it_no_harm(self, run: Run) -> None:
+        port = free_port()
+        address = f"127.0.0.1:{port}"
+
+        class Slow(Static):
+            async def prepare(self) -> None:
+                # Refused, or left to wait until somebody accepts.
+                with suppress(OSError):
+                    dialled.append(await anyio.connect_tcp("127.0.0.1", port))
+                await super().prepare()
+
+        dialled: list[anyio.abc.SocketStream] = []
+
+        async def main() -> None:
+            async with AsyncExitStack() as stack:
+                pair = Group(stack)
+                await pair.add("first", manager=Slow([]), listen=address)
+                listed = [("first@127.0.0.1", address)]
+                second = await pair.add("second", manager=Static(listed, interval=0.1))
+                await until(lambda: connected(second))
+                await pair.reaches_all(second, b"it is there")
+                for each in dialled:
+                    await each.aclose()
 
         run(main)
 
