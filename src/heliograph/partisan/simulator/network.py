@@ -32,7 +32,6 @@ from heliograph.partisan.protocol.effects import (
     Transmit,
     Undelivered,
     Write,
-    WriteAll,
 )
 from heliograph.partisan.protocol.overlaid import OverlayCore
 from heliograph.partisan.wire.messages import AckedForward, Forward
@@ -290,9 +289,6 @@ class Network:
             match effect:
                 case Write(number, message):
                     self._send(node, number, message)
-                case WriteAll(numbers, message):
-                    for number in numbers:
-                        self._send(node, number, message)
                 case Transmit(_, _, _, messages, number):
                     for each, payload in messages:
                         self._send(node, number, core.numbered(each, payload))
