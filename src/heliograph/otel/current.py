@@ -33,7 +33,6 @@ __all__ = [
     "CURRENT_CONTEXT",
     "CURRENT_SPAN",
     "KNOWN_FLAGS",
-    "NOWHERE",
     "RANDOM",
     "SAMPLED",
     "CoveringSpan",
@@ -46,8 +45,7 @@ SAMPLED: Final = int(TraceFlags.SAMPLED)
 RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
 KNOWN_FLAGS: Final = SAMPLED | RANDOM
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(KNOWN_FLAGS + 1))
-NOWHERE: Final = Context()
-"""The context that a span refers to once its operation is over."""
+_NOWHERE: Final = Context()
 
 _token = attach(get_current())
 CURRENT_CONTEXT: Final = _token.var
@@ -163,7 +161,7 @@ class QuickSpan(CoveringSpan):
     def _release(self) -> None:
         """Let go of what only an operation under way needs, since the span may wait for long."""
         self.metadata = EMPTY
-        self.current = self.previous = NOWHERE
+        self.current = self.previous = _NOWHERE
 
 
 def keep_cut(present: Mapping[str, Any], attributes: Attributes) -> None:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, Status, StatusCode
 
 from heliograph.catalog.exported import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
-from heliograph.otel.current import NOWHERE, SAMPLED, QuickSpan, keep_cut
+from heliograph.otel.current import SAMPLED, QuickSpan, keep_cut
 from heliograph.otel.exceptions import class_name, message_of, stacktrace_of
 from heliograph.spans import EMPTY, now
 
@@ -290,9 +290,7 @@ class OwnSpan(QuickSpan):
             if self.bits & SAMPLED:
                 operation.on_end(self)
         if not self.left_behind:
-            # What `_release` does.
-            self.metadata = EMPTY
-            self.current = self.previous = NOWHERE
+            self._release()
 
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
