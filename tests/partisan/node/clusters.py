@@ -88,7 +88,7 @@ async def all_up(nodes: Iterable[Node]) -> None:
     await until(lambda: all(map(whole, nodes)))
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until a condition holds."""
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - what is true of several nodes has no one event

@@ -30,11 +30,11 @@ LOOPS: dict[str, Run] = {
 
 
 def limited(start: Run) -> Run:
-    """Let nothing take longer than 30 seconds."""
+    """Let nothing take longer than two minutes."""
 
     def run(main: Main) -> Any:
         async def in_time() -> Any:
-            with anyio.fail_after(30):
+            with anyio.fail_after(120):
                 return await main()
 
         return start(in_time)

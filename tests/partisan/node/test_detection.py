@@ -58,7 +58,7 @@ def test_a_silent_peer_is_suspected_and_declared_down_by_all(
                         if event.metadata["outcome"] == "down"
                     }
 
-                await until(lambda: {(a.name, c.name), (b.name, c.name)} <= judged(), 20)
+                await until(lambda: {(a.name, c.name), (b.name, c.name)} <= judged())
                 # The third must have given up its connections, too: what was swallowed in the
                 # middle of them is missing.
                 await until(
@@ -134,7 +134,7 @@ async def ring() -> AsyncIterator[dict[str, tuple[Node, Guard]]]:
             assert detecting.witnesses is not None
             return [*map(len, detecting.witnesses._others.values())] == [1, 1]
 
-        await until(lambda: all(acquainted(node) for node, _ in nodes.values()), 20)
+        await until(lambda: all(acquainted(node) for node, _ in nodes.values()))
         yield nodes
 
 
@@ -157,7 +157,7 @@ def test_in_a_partial_view_neighbors_of_a_silent_node_ask_each_other(
         async with ring() as nodes:
             for name, (_, guard) in nodes.items():
                 guard.silence([C] if name != C else nodes)
-            await until(lambda: declared_down(telemetry_events, C).keys() >= {B, D}, 20)
+            await until(lambda: declared_down(telemetry_events, C).keys() >= {B, D})
             # They are no neighbors of each other: whoever confirmed was dialled for the question.
             assert max(count for count, _ in declared_down(telemetry_events, C).values()) == 1
 
@@ -180,7 +180,7 @@ def test_in_a_partial_view_who_hears_the_suspect_speaks_for_it(
                 )
                 return [each[by] for each, by in its if by in each]
 
-            await until(found, 20)
+            await until(found)
             # The wire between the two is cut, so that it goes; but as late as it can.
             for confirmations, duration in found():
                 assert confirmations == 0

@@ -80,11 +80,11 @@ def test_links_follow_what_a_user_says_they_cost(run: Run) -> None:
             return lambda other: 1.0 if sites[-1](mine) == sites[-1](other.name) else 10.0
 
         async with six(OPTIMIZING, distance) as made:
-            await until(lambda: settled(made.nodes, odd_or_even), 30)
+            await until(lambda: settled(made.nodes, odd_or_even))
             # Now other links are the cheap ones, and only swaps bring them into full views.
             with capture(OPTIMIZATION) as events:
                 sites.append(high_or_low)
-                await until(lambda: settled(made.nodes, high_or_low), 30)
+                await until(lambda: settled(made.nodes, high_or_low))
                 for outcome in ("requested", "accepted"):
                     await events.until(
                         "partisan.membership.optimization", None, {"outcome": outcome}
@@ -107,7 +107,7 @@ def test_links_that_are_measured_to_be_slow_are_swapped_for_quick_ones(run_async
             ]
         )
         async with six(OPTIMIZING, faults=slow) as made:
-            await until(lambda: settled(made.nodes, odd_or_even), 30)
+            await until(lambda: settled(made.nodes, odd_or_even))
             for node in made.nodes:
                 await made.reaches_all(node, node.name.encode())
 
