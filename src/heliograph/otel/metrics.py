@@ -109,16 +109,22 @@ def sampled_span() -> Callable[[], tuple[int, int] | None]:
     That is the filter `trace_based`, OpenTelemetry's default.
     """
     current = CURRENT_CONTEXT.get
+    # What spans of others cost to be asked, contexts that do not change need not cost twice.
+    latest: tuple[object, tuple[int, int] | None] = (None, None)
 
     def sampled() -> tuple[int, int] | None:
-        span: object = current().get(CURRENT_SPAN)
+        nonlocal latest
+        context = current()
+        span: object = context.get(CURRENT_SPAN)
         if (type(span) is OwnSpan or type(span) is LazySpan) and not span.left_behind:
             # Read off the span: its context need not even exist.
             return (span.trace_id, span.span_id) if span.bits & SAMPLED else None
-        if span is None:
-            return None
-        given = trace.get_current_span().get_span_context()
-        return (given.trace_id, given.span_id) if given.trace_flags.sampled else None
+        known, ids = latest
+        if known is not context:
+            given = trace.get_current_span(context).get_span_context()
+            ids = (given.trace_id, given.span_id) if given.trace_flags.sampled else None
+            latest = (context, ids)
+        return ids
 
     return sampled
 
