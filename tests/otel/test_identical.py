@@ -73,7 +73,7 @@ class Exported:
     """One way to do reads, and what comes of it."""
 
     read: Callable[[yardstick.Read], object]
-    finished: Callable[[], Sequence[ReadableSpan]]
+    finished: Callable[[], Sequence[OwnSpan | ReadableSpan]]
     collect: Callable[[], MetricsData | None] = lambda: None
     close: list[Callable[[], object]] = field(default_factory=list)
 
@@ -136,7 +136,7 @@ def ours(path: str, *, with_metrics: bool = False) -> Exported:
     return exported
 
 
-def told(spans: Sequence[ReadableSpan]) -> list[dict[str, Any]]:
+def told(spans: Sequence[OwnSpan | ReadableSpan]) -> list[dict[str, Any]]:
     """All that spans say; of ids, what they refer to."""
     names = {span.context.span_id: span.name for span in spans if span.context is not None}
     traces: dict[int, int] = {}
