@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -367,6 +368,9 @@ class Node:
             node: The node's name; None for every node.
             callback: Called in the event loop with the `Change`; should be quick.
             channel: Name of a channel; None for all connections of the node.
+
+        Raises:
+            TypeError: The callback is a coroutine function; `changes` is for those.
         """
         return self._on("up" if channel is None else "channel_up", node, channel, callback)
 
@@ -383,6 +387,12 @@ class Node:
         channel: str | None,
         callback: Callable[[Change], object],
     ) -> Subscription:
+        if iscoroutinefunction(callback):
+            raise TypeError(
+                f"{callback!r} is a coroutine function, which nobody would await; "
+                "iterate over changes() instead"
+            )
+
         def wanted(change: Change) -> bool:
             return (
                 change.kind == kind

@@ -227,23 +227,31 @@ class Receiver:
         channel = Atom(link.channel or "undefined")
         match message.message:
             case ("$heliograph_run", list(messages)):
+                size = (end - start) // max(1, len(messages))
                 for each, content in enumerate(messages, number):
-                    self._one_acked(link, message.source, channel, each, (message.to, content))
+                    item = (message.to, content)
+                    self._one_acked(link, message.source, channel, each, item, size)
                 self._learn_run(link, data, start, end, message.to, message.source, number)
                 return
             case _:
                 pass
         item = (message.to, message.message)
-        if self._one_acked(link, message.source, channel, number, item):
+        if self._one_acked(link, message.source, channel, number, item, end - start):
             self._learn_acked(link, data, start, end, message, ours=True)
 
     def _one_acked(
-        self, link: Link, source: Atom, channel: Atom, number: int, item: tuple[Term, Term]
+        self,
+        link: Link,
+        source: Atom,
+        channel: Atom,
+        number: int,
+        item: tuple[Term, Term],
+        size: int,
     ) -> bool:
         """Deliver an acknowledged message of our own kind if it is due; tell whether it was."""
         owner = self._owner
         self._owing = True
-        if owner.delivery.accept(source, channel, number, item) is not Verdict.DELIVER:
+        if owner.delivery.accept(source, channel, number, item, size) is not Verdict.DELIVER:
             return False
         self._deliver(link, *item)
         stream = owner.delivery.incoming(source, channel, number)

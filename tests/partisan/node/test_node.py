@@ -118,6 +118,16 @@ class TestMembership:
         run(main)
         assert "a callback failed" in caplog.text
 
+    def test_a_callback_that_nobody_would_await_is_refused(self, run: Run) -> None:
+        async def later(change: Change) -> None: ...
+
+        async def main() -> None:
+            async with make("a") as a:
+                with pytest.raises(TypeError, match="coroutine function"):
+                    a.on_down(None, later)
+
+        run(main)
+
     def test_a_removed_node_starts_anew_and_may_come_back(self, run: Run) -> None:
         async def main() -> None:
             async with cluster("a", "b", "c") as (a, b, c):

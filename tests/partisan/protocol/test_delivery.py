@@ -274,6 +274,28 @@ class TestReceiving:
         assert self.accept(receiver, base + 3) is Verdict.REFUSED
         assert receiver.acknowledgements() == []
 
+    def test_no_more_bytes_are_held_than_allowed(self) -> None:
+        base = identity(2).stream(1)
+        receiver = delivery(DeliveryConfig(held_bytes=100))
+
+        def verdict(sequence: int, size: int) -> Verdict:
+            return receiver.accept(N1, DATA, base + sequence, "", size)
+
+        assert verdict(5, 120) is Verdict.HELD  # alone it may be larger
+        assert verdict(2, 1) is Verdict.REFUSED
+        assert verdict(1, 1) is Verdict.DELIVER
+        for sequence in (2, 3, 4):
+            assert verdict(sequence, 1) is Verdict.DELIVER
+        lane = receiver.incoming(N1, DATA, base)
+        assert lane is not None
+        assert len(list(lane.released())) == 1
+        # What was released has made room.
+        assert [verdict(each, 50) for each in (7, 8, 9)] == [
+            Verdict.HELD,
+            Verdict.HELD,
+            Verdict.REFUSED,
+        ]
+
     def test_streams_of_a_former_run_make_room(self) -> None:
         receiver = delivery(DeliveryConfig(incoming_streams=2))
         former, present = identity(2), identity(3)

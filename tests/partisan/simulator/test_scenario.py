@@ -52,6 +52,14 @@ def test_a_file_may_be_changed_on_reading(tmp_path: Path) -> None:
         ('kind = "graph"\nlevels = 3', "levels: is a list of numbers, not 3"),
         ('kind = "graph"\nlevels = [10, 100]', "levels: is a number from 0 to 99, not 100"),
         ('kind = "graph"\nlatency = [1]', "latency: is a list of two numbers, not [1]"),
+        (
+            'kind = "graph"\nnodes = 20\nsources = 21',
+            "sources: is no more than nodes, which are 20, not 21",
+        ),
+        (
+            'kind = "graph"\nnodes = 20\noverlay.contacts = 20',
+            "overlay.contacts: is less than nodes, which are 20, not 20",
+        ),
         ('kind = "graph"\nlatency = [9, 1]', "latency: the least is more than the most: [9, 1]"),
         ('kind = "graph"\ntree = 3', "tree: is a table, begin it with [tree]"),
         ('kind = "graph"\n[tree]\nshared = 1', "tree.shared: is true or false, not 1"),

@@ -173,7 +173,9 @@ class Delivery(Generic[_T]):
 
     # --- receiving ---
 
-    def accept(self, source: Atom, channel: Atom, number: int, payload: _T) -> Verdict:
+    def accept(
+        self, source: Atom, channel: Atom, number: int, payload: _T, size: int = 0
+    ) -> Verdict:
         """Say what becomes of a message of our own kind; see `IncomingStream.accept`.
 
         Ask only for numbers that `identity.is_ours`: what an Erlang node sends is delivered and
@@ -182,7 +184,7 @@ class Delivery(Generic[_T]):
         stream = self.incoming(source, channel, number)
         if stream is None:
             return Verdict.REFUSED
-        verdict = stream.accept(number, payload)
+        verdict = stream.accept(number, payload, size)
         if verdict is not Verdict.REFUSED:
             self._due[stream_key(number)] = stream
         return verdict
@@ -195,7 +197,7 @@ class Delivery(Generic[_T]):
             if not self._room_for(source, key):
                 return None
             base = number & ~SEQUENCE_MASK
-            stream = IncomingStream(source, channel, base, self._config.held_messages)
+            stream = IncomingStream(source, channel, base, self._config)
             self._incoming[key] = stream
         stream.channel = channel
         return stream

@@ -41,6 +41,8 @@ class DeliveryConfig:
     """Messages of one stream sent again at a time; our choice: the original sends all of them."""
     held_messages: int = 16_384
     """Early messages that a stream holds; our choice, a sender's window of our kind."""
+    held_bytes: int = 64 * 1024 * 1024
+    """Their bytes, one message excepted; our choice, twice a sender's window of our kind."""
     incoming_streams: int = 4_096
     """Streams remembered of one peer, beyond which those of a former run go; our choice."""
     incoming_sources: int = 4_096
@@ -338,24 +340,31 @@ class IncomingStream(Generic[_T]):
         duplicates: Messages that came again.
     """
 
-    __slots__ = ("_held", "_limit", "base", "channel", "duplicates", "last", "source")
+    __slots__ = ("_bytes", "_config", "_held", "base", "channel", "duplicates", "last", "source")
 
-    def __init__(self, source: Atom, channel: Atom, base: int, limit: int) -> None:
+    def __init__(self, source: Atom, channel: Atom, base: int, config: DeliveryConfig) -> None:
         self.source: Atom = source
         self.channel: Atom = channel
         self.base: int = base
         self.last: int = 0
         self.duplicates: int = 0
-        self._held: dict[int, _T] = {}
-        self._limit = limit
+        self._held: dict[int, tuple[_T, int]] = {}
+        self._bytes = 0
+        self._config = config
 
     @property
     def held(self) -> int:
         """Messages that came early."""
         return len(self._held)
 
-    def accept(self, number: int, payload: _T) -> Verdict:
-        """Say what becomes of a message. It is kept here only if the answer is `HELD`."""
+    def accept(self, number: int, payload: _T, size: int = 0) -> Verdict:
+        """Say what becomes of a message. It is kept here only if the answer is `HELD`.
+
+        Args:
+            number: Its number.
+            payload: The message.
+            size: Bytes that it took on its way.
+        """
         sequence = number - self.base
         last = self.last
         if sequence == last + 1:
@@ -367,9 +376,13 @@ class IncomingStream(Generic[_T]):
         if sequence in self._held:
             self.duplicates += 1
             return Verdict.HELD
-        if len(self._held) >= self._limit:
+        config = self._config
+        if len(self._held) >= config.held_messages or (
+            self._held and self._bytes + size > config.held_bytes
+        ):
             return Verdict.REFUSED
-        self._held[sequence] = payload
+        self._held[sequence] = payload, size
+        self._bytes += size
         return Verdict.HELD
 
     def released(self) -> Iterator[_T]:
@@ -377,7 +390,9 @@ class IncomingStream(Generic[_T]):
         held = self._held
         while self.last + 1 in held:
             self.last += 1
-            yield held.pop(self.last)
+            payload, size = held.pop(self.last)
+            self._bytes -= size
+            yield payload
 
     @property
     def acknowledgement(self) -> int:

@@ -212,6 +212,12 @@ def parse(given: Mapping[str, Any]) -> Scenario:
     scenario = Scenario(**_checked(values, Scenario, ""))
     if scenario.overlay.kind != "hyparview" and scenario.kind != "failures":
         raise ScenarioError("overlay.kind", f"is hyparview where {scenario.kind} is simulated")
+    if scenario.overlay.contacts >= scenario.nodes:
+        least = f"is less than nodes, which are {scenario.nodes}, not {scenario.overlay.contacts}"
+        raise ScenarioError("overlay.contacts", least)
+    if "sources" in given and scenario.sources > scenario.nodes:
+        most = f"is no more than nodes, which are {scenario.nodes}, not {scenario.sources}"
+        raise ScenarioError("sources", most)
     if scenario.latency[0] > scenario.latency[1]:
         raise ScenarioError("latency", f"the least is more than the most: {[*scenario.latency]}")
     return scenario
