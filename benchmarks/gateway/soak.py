@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from benchmarks.gateway.report import markdown
 from benchmarks.gateway.soak_plant import FAULTS, FILE, device_names
 from benchmarks.gateway.watching import sample
 from benchmarks.others import Bystander, Others
+from heliograph.apps.ports import kept_ports
 from heliograph.catalog import load
 from heliograph.catalog.exported import log_events
 
@@ -67,7 +67,7 @@ class Soak:
         self._gateways: dict[str, Process] = {}
         self._couriers: dict[str, Process] = {}
         self._plant: Process | None = None
-        self._ports = _free_ports(2 * len(GATEWAYS))
+        self._ports: list[int] = []
         self._started = 0
         self._began = 0.0
         self._well_since = 0.0
@@ -76,6 +76,7 @@ class Soak:
     def run(self) -> Outcome:
         """Do it; what cannot even begin raises `RuntimeError`."""
         with ExitStack() as stack:
+            self._ports = stack.enter_context(kept_ports(2 * len(GATEWAYS)))
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-soak-"))
             self._folder = Path(name)
             stack.callback(self._collector.leave)
@@ -386,17 +387,6 @@ def _lines(path: Path) -> Iterator[list[Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

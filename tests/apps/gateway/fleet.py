@@ -6,15 +6,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from heliograph.apps.ports import kept_ports
 from heliograph.modboss import Schema
 from heliograph.modboss.virtual import VirtualDevice, VirtualServer
 
@@ -28,12 +29,12 @@ input_registers:
 DEVICES = ("boiler", "chiller", "pump-north", "pump-south", "meter", "tank")
 PERIOD = 0.25
 PATIENCE = 60.0
+_KEPT = ExitStack()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port, and keep it for the tests."""
+    return _KEPT.enter_context(kept_ports(1))[0]
 
 
 class Process:

@@ -7,12 +7,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal, Self
 
 import anyio
 
+from heliograph.apps.ports import kept_ports
 from heliograph.partisan import Channel, Limits, Node, ProtocolConfig
 from heliograph.partisan.protocol import DeliveryConfig
 
@@ -41,11 +42,12 @@ def patient(config: ProtocolConfig) -> ProtocolConfig:
     )
 
 
+_KEPT = ExitStack()
+
+
 def free_port() -> int:
-    """Find a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
+    """Find a port, and keep it for the tests."""
+    return _KEPT.enter_context(kept_ports(1))[0]
 
 
 CHANNELS = (Channel("data", 2),)

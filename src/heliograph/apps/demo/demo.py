@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from heliograph.apps.collect import BusyError, Receiver
 from heliograph.apps.demo import tally
 from heliograph.apps.demo.plant import DEVICES, FILE
 from heliograph.apps.demo.scene import PERIOD, Scene
+from heliograph.apps.ports import kept_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +87,7 @@ class Demo:
         self._hand_on = arrived
         self._began = time.monotonic()
         self._folder = Path()
+        self._ports: list[int] = []
         self._arrived: queue.Queue[Batch] = queue.Queue(_WAITING)
         self._receiver: Receiver | None = None
         self._plant: asyncio.subprocess.Process | None = None
@@ -112,6 +113,7 @@ class Demo:
             self._folder = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
             )
+            self._ports = stack.enter_context(kept_ports(len(NAMES)))
             stack.push_async_callback(self._kill_all)
             if not self.endpoint:
                 self._receiver = stack.enter_context(Receiver(self._put))
@@ -221,8 +223,9 @@ class Demo:
         return self._folder / f"{name.partition('@')[0]}.yaml"
 
     def _files(self, urls: dict[str, str]) -> dict[str, Path]:
-        ports = _free_ports(len(NAMES))
-        addresses = {name: f"127.0.0.1:{port}" for name, port in zip(NAMES, ports, strict=True)}
+        addresses = {
+            name: f"127.0.0.1:{port}" for name, port in zip(NAMES, self._ports, strict=True)
+        }
         devices = {
             name: {"address": url, "schema": FILE, "groups": {"default": {"every": PERIOD}}}
             for name, url in urls.items()
@@ -411,15 +414,3 @@ class Demo:
                 told["exported"] += each["exported"]
                 told["dropped"] += sum(each["dropped"].values())
         return found
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are found before one is given back, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
