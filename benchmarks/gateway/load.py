@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,7 +103,7 @@ class _Collector:
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
-        self.readings: list[tuple[int, bool]] = []
+        self.readings: defaultdict[object, list[tuple[int, bool]]] = defaultdict(list)
         self.sums: dict[tuple[str, object], float] = {}
         self.lag = 0.0
         self._lock = threading.Lock()
@@ -114,7 +114,8 @@ class _Collector:
             self.received["log events"] += len(batch.logs)
             for span in batch.spans:
                 if span.name == "modboss.read":
-                    self.readings.append((span.start, span.status != "error"))
+                    device = span.attributes["server.port"]
+                    self.readings[device].append((span.start, span.status != "error"))
             for metric in batch.metrics:
                 self.received["metric points"] += len(metric.points)
                 if metric.name == "modboss.poll.lag":
@@ -260,11 +261,31 @@ def _watch(
     load.seconds = load.samples[-1].at - load.samples[0].at
 
 
+def due_within(readings: list[tuple[int, bool]], begin: int, end: int) -> list[bool]:
+    """Return what became of a device's readings that were due in a span of time.
+
+    Each begins a little later than it is due, now more and now less, so that at the end one may be
+    due within the span and begin after it. How many are due is counted from the first.
+
+    Args:
+        readings: When each began, in nanoseconds, and whether it gave values.
+        begin: When the time begins.
+        end: And when it ends, in whole periods after.
+    """
+    later = sorted(each for each in readings if each[0] > begin)
+    if not later or later[0][0] > end:
+        return []
+    period = round(1e9 * PERIOD)
+    first = later[0][0]
+    last = first + (end - first) // period * period
+    return [ok for start, ok in later if start < last + period // 2]
+
+
 def _conclude(load: Load, collector: _Collector, lines: list[dict[str, Any]]) -> None:
     # By the clock of the spans: the last whole seconds of the run, before it was told to stop.
-    end = max(start for start, _ in collector.readings) - 1_000_000_000
+    end = max(start for each in collector.readings.values() for start, _ in each) - 1_000_000_000
     begin = end - round(load.seconds) * 1_000_000_000
-    within = [ok for start, ok in collector.readings if begin < start <= end]
+    within = [ok for each in collector.readings.values() for ok in due_within(each, begin, end)]
     load.expected = load.devices * round(load.seconds / PERIOD)
     load.readings, load.failed = sum(within), within.count(False)
     load.missed = collector.total("modboss.poll.misses")

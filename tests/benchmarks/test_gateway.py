@@ -33,6 +33,14 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return benchmarks.gateway.watching
 
 
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.gateway.load
+
+    return benchmarks.gateway.load
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments], check=False, capture_output=True, text=True, cwd=ROOT
@@ -41,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_gateway_under_load_keeps_up_and_drops_nothing(tmp_path: Path) -> None:
     done = run(
-        *("benchmarks.gateway", "--minutes", "0.05", "--devices", "5", "--json"),
+        *("benchmarks.gateway", "--minutes", "0.05", "--devices", "50", "--json"),
         *("--report", str(tmp_path / "load.md")),
     )
 
@@ -50,12 +58,34 @@ def test_a_gateway_under_load_keeps_up_and_drops_nothing(tmp_path: Path) -> None
     assert cases[:3] == ["of one core", "readings missed", "items dropped"]
     assert found["bars"][0]["ours"] > 0
     assert found["bars"][2]["ours"] == 0
-    assert found["expected"] == 15
+    assert found["expected"] == 150
     # A value of each mapping with each reading, and the readings of the warm-up besides.
     assert found["values"] >= 40 * found["readings"] > 0
     assert found["exit_code"] == 0
     page = (tmp_path / "load.md").read_text(encoding="utf-8")
-    assert f"Of 15 readings that were due {found['readings']} arrived" in page
+    assert f"Of 150 readings that were due {found['readings']} arrived" in page
+
+
+@pytest.mark.parametrize(
+    ("began", "found"),
+    [
+        pytest.param([0.5, 1.5, 2.5, 3.5, 4.5], 3, id="punctual"),
+        pytest.param([0.9, 1.95, 2.95, 4.05, 4.95], 3, id="the last one late, and begun after it"),
+        pytest.param([0.99, 2.0, 3.0, 4.08, 5.0], 3, id="due at its end"),
+        pytest.param([1.08, 2.0, 3.0, 4.0, 5.0], 3, id="the first one late, and due before it"),
+        pytest.param([0.5, 1.5, 3.5, 4.5], 2, id="one missed"),
+        pytest.param([0.5, 2.5, 3.5, 4.5], 2, id="the first one missed"),
+        pytest.param([0.5, 1.5, 2.5], 2, id="the last one missed"),
+        pytest.param([0.5], 0, id="all missed"),
+        pytest.param([0.5, 4.5], 0, id="all missed, and back"),
+    ],
+)
+def test_readings_are_counted_by_when_they_were_due(
+    load: ModuleType, began: list[float], found: int
+) -> None:
+    readings = [(round(1e9 * each), True) for each in began]
+    # From second 1 to second 4.
+    assert len(load.due_within(readings, 1_000_000_000, 4_000_000_000)) == found
 
 
 def test_the_soak_finds_a_fleet_that_loses_nothing(tmp_path: Path) -> None:
