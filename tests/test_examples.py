@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from heliograph.catalog import load
-from tests.otel.receiver import PATIENCE, FarSide, free_port
+from tests.otel.receiver import PATIENCE, FarSide
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # What this run has set for itself.

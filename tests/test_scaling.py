@@ -20,7 +20,8 @@ import pytest
 import heliograph.otel
 from heliograph import Telemetry
 from heliograph.catalog import Catalog, load_text
-from tests.otel.receiver import Agent, FarSide, free_port
+from tests.otel.receiver import Agent, FarSide
+from tests.ports import free_port
 
 SCALING = Path(__file__).parents[1] / "examples" / "scaling"
 FILES = ("agent", "gateway", "gateway-clickhouse", "gateway-kafka")

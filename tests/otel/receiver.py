@@ -14,6 +14,7 @@ from typing import Self
 import rotel  # type: ignore[import-untyped]  # it has no annotations
 
 from heliograph.apps.collect import Address, Batch, Log, Metric, Receiver, Span
+from tests.ports import free_port
 
 # Far longer than anything takes; only a failing test waits this long.
 PATIENCE = 30.0
@@ -80,13 +81,6 @@ class FarSide:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens at."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Agent:

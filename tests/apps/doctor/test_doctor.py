@@ -26,6 +26,7 @@ from heliograph.modboss.virtual import Silence, VirtualDevice, VirtualServer
 from heliograph.partisan import Node
 from heliograph.partisan.addresses import parse_address
 from tests.cli.conftest import Call, call, call_json, folder
+from tests.ports import free_port
 
 __all__ = ["call", "call_json", "folder"]
 
@@ -38,12 +39,6 @@ def boiler(tmp_path: Path) -> Iterator[tuple[VirtualDevice, str]]:
     device = VirtualDevice(Schema.from_file(tmp_path / "boiler.yaml"), {"pump": True})
     with VirtualServer(device) as server:
         yield device, server.url
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -107,7 +102,7 @@ class TestDevices:
         assert "unit id" in found.mend
 
     def test_one_that_is_not_there(self, look: Look, boiler: tuple[VirtualDevice, str]) -> None:
-        found = look(devices=device(f"tcp://127.0.0.1:{closed_port()}"))["device"]
+        found = look(devices=device(f"tcp://127.0.0.1:{free_port()}"))["device"]
 
         assert found.status == "failed"
         assert "no connection" in found.text
@@ -132,7 +127,7 @@ class TestCollector:
         assert [batch for batch in arrived if batch.spans or batch.metrics or batch.logs] == []
 
     def test_none_at_all(self, look: Look) -> None:
-        found = look(otlp={"endpoint": f"http://127.0.0.1:{closed_port()}"})["collector"]
+        found = look(otlp={"endpoint": f"http://127.0.0.1:{free_port()}"})["collector"]
 
         assert found.status == "failed"
         assert found.text.startswith("logs: ")
@@ -168,7 +163,7 @@ class TestCluster:
     def cluster(self, seed: int, **more: Any) -> dict[str, Any]:
         return {
             "name": "g1@127.0.0.1",
-            "listen": f"127.0.0.1:{closed_port()}",
+            "listen": f"127.0.0.1:{free_port()}",
             "seeds": {
                 "g1@127.0.0.1": "127.0.0.1:1",
                 "g2@127.0.0.1": f"127.0.0.1:{seed}",
@@ -242,11 +237,11 @@ class TestCluster:
         issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "g1.pem")
         tls = {"certificate": "g1.pem", "authority": "authority.pem"}
 
-        missing = look(cluster=self.cluster(closed_port(), tls=tls))
+        missing = look(cluster=self.cluster(free_port(), tls=tls))
         (tmp_path / "authority.pem").write_text("junk")
-        wrong = look(cluster=self.cluster(closed_port(), tls=tls))
+        wrong = look(cluster=self.cluster(free_port(), tls=tls))
         ca.cert_pem.write_to_path(tmp_path / "authority.pem")
-        right = look(cluster=self.cluster(closed_port(), tls=tls))
+        right = look(cluster=self.cluster(free_port(), tls=tls))
 
         assert missing["certificate"].status == wrong["certificate"].status == "failed"
         assert missing["certificate"].subject == str(tmp_path / "authority.pem")

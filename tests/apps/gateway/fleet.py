@@ -11,13 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from heliograph.apps.ports import kept_ports
 from heliograph.modboss import Schema
 from heliograph.modboss.virtual import VirtualDevice, VirtualServer
+from tests.ports import free_port
 
 BOILER = """\
 schema: Boiler
@@ -29,12 +28,6 @@ input_registers:
 DEVICES = ("boiler", "chiller", "pump-north", "pump-south", "meter", "tank")
 PERIOD = 0.25
 PATIENCE = 60.0
-_KEPT = ExitStack()
-
-
-def free_port() -> int:
-    """Find a port, and keep it for the tests."""
-    return _KEPT.enter_context(kept_ports(1))[0]
 
 
 class Process:

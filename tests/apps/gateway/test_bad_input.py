@@ -19,8 +19,9 @@ from heliograph import spans
 from heliograph.apps.collect import Batch, Receiver
 from heliograph.apps.gateway import Gateway, load
 from heliograph.modboss.virtual import Cut, Fault, Garbage, WrongCount
-from tests.apps.gateway.fleet import Fleet, Process, free_port
+from tests.apps.gateway.fleet import Fleet, Process
 from tests.apps.gateway.test_fleet import NAMES, get
+from tests.ports import free_port
 
 ME = NAMES[0]
 

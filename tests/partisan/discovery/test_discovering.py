@@ -26,8 +26,9 @@ from heliograph.partisan.discovery import (
 )
 from heliograph.testing import Captured
 from tests.partisan.discovery.nameserver import NameServer
-from tests.partisan.node.clusters import SLOW_PINGS, all_up, free_port, make, until
+from tests.partisan.node.clusters import SLOW_PINGS, all_up, make, until
 from tests.partisan.node.conftest import Run
+from tests.ports import free_port
 
 QUICK = DiscoveryConfig(interval=0.2, backoff=0.02, timeout=5.0)
 STOP = "partisan.discovery.attempt.stop"
@@ -220,8 +221,7 @@ def test_what_is_no_node_is_told_and_tried_again(
 
 def test_whoever_cannot_be_joined_or_resolved(run: Run, telemetry_events: Captured) -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            gone = f"127.0.0.1:{closed.getsockname()[1]}"
+        gone = f"127.0.0.1:{free_port()}"
         async with make("b") as b:
             sources = [ListSource([gone, f"x@127.0.0.1={b.listen_addrs[0]}", "nobody.invalid:1"])]
             config = DiscoveryConfig(interval=0.2, backoff=0.02)

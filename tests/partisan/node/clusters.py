@@ -7,13 +7,12 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal, Self
 
 import anyio
 
-from heliograph.apps.ports import kept_ports
 from heliograph.partisan import Channel, Limits, Node, ProtocolConfig
 from heliograph.partisan.protocol import DeliveryConfig
 
@@ -40,14 +39,6 @@ def patient(config: ProtocolConfig) -> ProtocolConfig:
     return replace(
         config, idle_timeout=400 * MILLISECOND, ping_timeout=200 * MILLISECOND, ping_attempts=4
     )
-
-
-_KEPT = ExitStack()
-
-
-def free_port() -> int:
-    """Find a port, and keep it for the tests."""
-    return _KEPT.enter_context(kept_ports(1))[0]
 
 
 CHANNELS = (Channel("data", 2),)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from typing import Self
 
-from tests.partisan.node.clusters import free_port
+from tests.ports import free_port
 
 _NAME = re.compile(rb"([a-z0-9]+@127\.0\.0\.1)")
 _READ = 65_536

@@ -20,6 +20,7 @@ from heliograph.testing import Captured
 from tests.partisan.node.clusters import QUICK, SLOW_PINGS, Proxy, all_up, cluster, make, until
 from tests.partisan.node.conftest import Run
 from tests.partisan.node.telling import Carrying, polling
+from tests.ports import free_port
 
 # -- Why a peer is down ----------------------------------------------------------------------------
 
@@ -238,8 +239,7 @@ def test_the_protocols_frames_have_tags(run: Run, telemetry_events: Captured) ->
 def test_a_dial_tells_how_it_ended(run: Run, telemetry_events: Captured) -> None:
     async def main() -> None:
         async with cluster("b", "a") as (_, a):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
+            port = free_port()
             with pytest.raises(ConnectionError):
                 await a.join("c@127.0.0.1", f"127.0.0.1:{port}", deadline=1.0)
 

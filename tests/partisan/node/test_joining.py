@@ -22,8 +22,9 @@ from heliograph.partisan import (
 from heliograph.partisan.protocol import DeliveryConfig, inputs
 from heliograph.partisan.wire import Atom
 from heliograph.testing import Captured
-from tests.partisan.node.clusters import MILLISECOND, QUICK, free_port, make, until
+from tests.partisan.node.clusters import MILLISECOND, QUICK, make, until
 from tests.partisan.node.conftest import Run
+from tests.ports import free_port
 
 NOBODY = "x@127.0.0.1"
 MANAGERS: dict[str, Callable[[], Manager]] = {"full_mesh": FullMesh, "hyparview": HyParView}

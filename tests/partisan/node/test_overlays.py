@@ -54,8 +54,9 @@ from heliograph.partisan.wire.messages import (
     ShuffleReply,
 )
 from heliograph.testing import Captured
-from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, free_port, make, until
+from tests.partisan.node.clusters import MILLISECOND, SLOW_PINGS, make, until
 from tests.partisan.node.conftest import Run
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "cluster"
 SPREADING = replace(
