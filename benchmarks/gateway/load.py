@@ -265,20 +265,23 @@ def due_within(readings: list[tuple[int, bool]], begin: int, end: int) -> list[b
     """Return what became of a device's readings that were due in a span of time.
 
     Each begins a little later than it is due, now more and now less, so that at the end one may be
-    due within the span and begin after it. How many are due is counted from the first.
+    due within the span and begin after it. Each counts for the time at which it was due.
 
     Args:
         readings: When each began, in nanoseconds, and whether it gave values.
         begin: When the time begins.
         end: And when it ends, in whole periods after.
     """
-    later = sorted(each for each in readings if each[0] > begin)
-    if not later or later[0][0] > end:
+    if not readings:
         return []
     period = round(1e9 * PERIOD)
-    first = later[0][0]
-    last = first + (end - first) // period * period
-    return [ok for start, ok in later if start < last + period // 2]
+    anchor = readings[0][0]
+    # Early they never are: who was the least late is the nearest to when all are due.
+    due = anchor + min(
+        (start - anchor + period // 2) % period - period // 2 for start, _ in readings
+    )
+    found = {due + (start - due + period // 2) // period * period: ok for start, ok in readings}
+    return [ok for at, ok in found.items() if begin < at <= end]
 
 
 def _conclude(load: Load, collector: _Collector, lines: list[dict[str, Any]]) -> None:

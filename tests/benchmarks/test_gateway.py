@@ -71,13 +71,14 @@ def test_a_gateway_under_load_keeps_up_and_drops_nothing(tmp_path: Path) -> None
     [
         pytest.param([0.5, 1.5, 2.5, 3.5, 4.5], 3, id="punctual"),
         pytest.param([0.9, 1.95, 2.95, 4.05, 4.95], 3, id="the last one late, and begun after it"),
-        pytest.param([0.99, 2.0, 3.0, 4.08, 5.0], 3, id="due at its end"),
-        pytest.param([1.08, 2.0, 3.0, 4.0, 5.0], 3, id="the first one late, and due before it"),
+        pytest.param([0.99, 2.05, 2.99, 3.99, 4.99], 3, id="the first one late, by its period"),
+        pytest.param([1.08, 2.0, 3.0, 4.0, 5.0], 3, id="one that was due before it, late"),
         pytest.param([0.5, 1.5, 3.5, 4.5], 2, id="one missed"),
         pytest.param([0.5, 2.5, 3.5, 4.5], 2, id="the first one missed"),
         pytest.param([0.5, 1.5, 2.5], 2, id="the last one missed"),
         pytest.param([0.5], 0, id="all missed"),
         pytest.param([0.5, 4.5], 0, id="all missed, and back"),
+        pytest.param([], 0, id="none at all"),
     ],
 )
 def test_readings_are_counted_by_when_they_were_due(
