@@ -97,7 +97,12 @@ class ActiveSpan(SpanTypes[SM, SD]):
         return self._metadata  # type: ignore[return-value]  # as above
 
     def fill(self, measurements: Mapping[str, Any], metadata: Mapping[str, Any] = EMPTY, /) -> None:
-        """Add to both at once, which takes less than to fill them item by item."""
+        """Add to both at once, which takes less than to fill them item by item.
+
+        Args:
+            measurements: What the closing event measures besides, copied.
+            metadata: What it carries besides, copied.
+        """
         mine = self._measurements
         if mine is None:
             self._measurements = {**measurements}
@@ -274,7 +279,14 @@ class Span(SpanTypes[SM, SD]):
 
         The dict itself is what the start event carries; nobody may look at it, or change it, any
         more. That spares a copy.
+
+        Args:
+            metadata: What the start event carries, and the closing one begins with.
+
+        Returns:
+            The span, which `with` or `async with` begins.
         """
+        # Written out as in `__call__`: what makes a span is called for each of them.
         active: ActiveSpan[SM, SD] = ActiveSpan()
         active._span = self
         active._given = metadata

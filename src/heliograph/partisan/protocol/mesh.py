@@ -240,7 +240,7 @@ class Mesh:
         """Whether any node may be dialled for a moment, member or not: here none needs to be."""
         return False
 
-    def reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:  # noqa: ARG002
+    def reach_out(self, spec: NodeSpec, now: int) -> list[Effect]:  # noqa: ARG002 - overlays do
         """Connect to a node that is no member, for a moment: here nobody does."""
         return []
 

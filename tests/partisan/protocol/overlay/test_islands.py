@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,12 @@ def view(*numbers: int, epoch: int = 1) -> Term:
     return STATE, term_map([(spec(each).term(), []) for each in numbers]), epoch
 
 
-def node(*neighbors: int, passive: tuple[int, ...] = (), **options: int | bool) -> HyParView:
+def node(*neighbors: int, passive: tuple[int, ...] = (), **options: Any) -> HyParView:
+    given: dict[str, Any] = {"active": 2, "island": 5, **options}
     return HyParView(
         spec(0),
         random=random.Random(1),
-        config=HyParViewConfig(**{"active": 2, "island": 5, **options}),  # type: ignore[arg-type]
+        config=HyParViewConfig(**given),
         neighbors=[spec(each) for each in neighbors],
         passive=[spec(each) for each in passive],
     )
