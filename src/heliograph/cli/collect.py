@@ -90,8 +90,9 @@ def collect(
         Receiver(_putter(waiting), http=at_http, grpc=at_grpc) as receiver,
     ):
         session = _Session(output, receiver)
-        session.begin(grpc)
         try:
+            # Within, since whoever reads where it listens may send, and interrupt it, at once.
+            session.begin(grpc)
             session.run(waiting, duration, until_idle)
         except KeyboardInterrupt:
             pass  # how most runs end

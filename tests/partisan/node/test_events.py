@@ -52,8 +52,9 @@ def test_down_because_it_hung_up_and_because_this_node_stops(
     run: Run, telemetry_events: Captured
 ) -> None:
     async def main() -> None:
-        async with make("a") as a:
-            async with make("b") as b:
+        # Whoever hangs up on what is under way to it breaks the connection: pings would be.
+        async with make("a", protocol=SLOW_PINGS) as a:
+            async with make("b", protocol=SLOW_PINGS) as b:
                 await a.sync_join(b.name, b.listen_addrs[0])
                 await all_up([a, b])
             assert downs(telemetry_events, b) == ["shutdown"]
